@@ -7,6 +7,7 @@ variable or a clock. ``docs/config.md`` and the JSON Schema are generated from h
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
@@ -179,7 +180,10 @@ DATABASE_SCHEMES = frozenset({"postgresql", "postgres", "duckdb"})
 """URL schemes that name a database."""
 
 Moment = Annotated[
-    str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?)?$")
+    str,
+    StringConstraints(
+        pattern=r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?)?$"
+    ),
 ]
 """A date or an ISO 8601 time; without an offset it is UTC."""
 
@@ -203,7 +207,7 @@ class Current(Source):
 
 
 class Threshold(Model):
-    """From which score a severity holds. For shares of rows: from which rise above the reference."""
+    """From which score a severity holds; for shares of rows, from which rise above the reference."""
 
     warning: float | None = Field(default=None, gt=0)
     """Score from which the verdict is `warning`."""
@@ -272,7 +276,7 @@ class FeatureConfig(Model):
     @classmethod
     def _rising(cls, value: str | tuple[float, ...]) -> str | tuple[float, ...]:
         if not isinstance(value, str):
-            if not value or any(b <= a for a, b in zip(value, value[1:], strict=False)):
+            if not value or any(b <= a for a, b in pairwise(value)):
                 raise ValueError(f"found {list(value)}, expected inner edges that rise strictly")
         return value
 

@@ -1,0 +1,1 @@
+"""Reading: sources that answer with counts, never with rows."""

@@ -1,0 +1,146 @@
+"""What one run found, immutable; and the Board, the one mutable cell that holds it.
+
+Pure: knows the shape of results, not how they are computed, stored or shown.
+"""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from drift_exporter.verdict import Floats, Integers, Verdict
+
+
+@dataclass(frozen=True)
+class FeatureInfo:
+    """What is fixed about a feature."""
+
+    name: str
+    role: Literal["feature", "prediction"]
+    kind: Literal["numeric", "categorical"]
+    dtype: str
+    bins: int
+
+
+@dataclass(frozen=True)
+class SegmentResult:
+    """Scores of one segment in one window."""
+
+    segment_by: str
+    segment: str
+    rows: int
+    psi: Floats
+    """Shape ``(features,)``, against the same segment of the reference; NaN: not evaluated."""
+
+
+@dataclass(frozen=True)
+class WindowResult:
+    """Scores, thresholds and verdicts of all features in one window."""
+
+    window: str
+    """The window as the config writes it, ``1h``."""
+
+    start: int
+    end: int
+    """Bounds of event time in seconds since the epoch, ``[start, end)``."""
+
+    rows: int
+    samples: Integers
+    """Rows that came with the column, shape ``(features,)``."""
+
+    scores: Mapping[str, Floats]
+    """By statistic (``config.STATISTICS``), each ``(features,)``; NaN: no value."""
+
+    thresholds: Mapping[tuple[str, str], Floats]
+    """By statistic and severity, each ``(features,)``; NaN: none."""
+
+    verdicts: tuple[Verdict, ...]
+    segments: tuple[SegmentResult, ...] = ()
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution of a model's job."""
+
+    started: float
+    finished: float
+    """Seconds since the epoch."""
+
+    success: bool
+    reason: str = ""
+    """Label of the failure counter (``errors.*.reason``), where it failed."""
+
+    error: str = ""
+    """Message of the failure, fit to be shown."""
+
+    rows_read: int = 0
+    rows_rejected: Mapping[str, int] = field(default_factory=dict)
+    """Rows refused, by reason: ``timestamp``, ``parse``, ``future``."""
+
+    phase_seconds: Mapping[str, float] = field(default_factory=dict)
+    """Duration of ``read``, ``score`` and ``store``."""
+
+    window_end: int | None = None
+    """End of the windows that were judged."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What is known of one model now."""
+
+    model: str
+    interval_seconds: float
+    """Longest gap between scheduled runs."""
+
+    stale_after_seconds: float
+    version: str = ""
+    owner: str = ""
+    features: tuple[FeatureInfo, ...] = ()
+    reference: str = ""
+    """Source of the reference, without secrets."""
+
+    reference_hash: str = ""
+    reference_created: float | None = None
+    reference_samples: Integers | None = None
+    reference_missing_ratio: Floats | None = None
+    """Of the reference, shape ``(features,)``."""
+
+    windows: tuple[WindowResult, ...] = ()
+    """Empty before the first scores and after they went stale."""
+
+    last_run: Run | None = None
+    last_success: float | None = None
+    """End of the last successful run in seconds since the epoch."""
+
+    next_run: float | None = None
+
+    def stale(self, now: float) -> bool:
+        """Whether the scores are too old to be shown."""
+        return self.last_success is None or now - self.last_success > self.stale_after_seconds
+
+
+class Board:
+    """The newest snapshot of each model: threads replace it whole, readers never wait."""
+
+    def __init__(self) -> None:
+        self._snapshots: Mapping[str, Snapshot] = {}
+        self._writing = threading.Lock()
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Replace the snapshot of its model."""
+        with self._writing:
+            self._snapshots = {**self._snapshots, snapshot.model: snapshot}
+
+    def keep(self, models: tuple[str, ...]) -> None:
+        """Drop the snapshots of all other models; the order is that of ``models``."""
+        with self._writing:
+            known = self._snapshots
+            self._snapshots = {name: known[name] for name in models if name in known}
+
+    def get(self, model: str) -> Snapshot | None:
+        """The snapshot of a model."""
+        return self._snapshots.get(model)
+
+    def all(self) -> tuple[Snapshot, ...]:
+        """The snapshots of all models."""
+        return tuple(self._snapshots.values())
