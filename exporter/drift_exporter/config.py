@@ -207,7 +207,7 @@ class Current(Source):
 
 
 class Threshold(Model):
-    """From which score a severity holds; for shares of rows, from which rise above the reference."""
+    """From which score a severity holds; for shares of rows, from which rise over the reference."""
 
     warning: float | None = Field(default=None, gt=0)
     """Score from which the verdict is `warning`."""

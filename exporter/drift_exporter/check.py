@@ -1,0 +1,318 @@
+"""Story one: new slices → windows → scores → verdicts → snapshot.
+
+Knows the order of the steps and what is kept of each. A run reads only what is new, replaces
+the slices of the last ``lateness`` and judges windows that are sums of slices.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property
+
+import numpy as np
+
+from drift_exporter.config import RATES, SEVERITIES, STATISTICS, ModelConfig
+from drift_exporter.counts import SliceKey, Vector
+from drift_exporter.errors import DriftExporterError, RunStoppedError, StoreError
+from drift_exporter.profile import Profile
+from drift_exporter.reading.source import Counted, Source, Span, Stop
+from drift_exporter.scoring import Reference, kept_bins, prepare, score, score_psi
+from drift_exporter.snapshot import FeatureInfo, Run, SegmentResult, Snapshot, WindowResult
+from drift_exporter.store import Store
+from drift_exporter.verdict import Floats, judge, reasons
+
+log = logging.getLogger(__name__)
+
+Clock = Callable[[], float]
+Segments = dict[tuple[str, str], Vector]
+"""Counts of a window: of all rows under ``("", "")``, and by segment column and segment."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that one model's runs need."""
+
+    model: ModelConfig
+    profile: Profile
+    source: Source
+    store: Store
+    interval_seconds: float
+    """Longest gap between scheduled runs."""
+
+    @cached_property
+    def reference(self) -> Reference:
+        """The profile made ready for scoring."""
+        return prepare(self.profile)
+
+    @cached_property
+    def thresholds(self) -> Mapping[tuple[str, str], Floats]:
+        """Thresholds by statistic and severity, each ``(features,)``; NaN where there is none."""
+        found = {}
+        for statistic in STATISTICS:
+            for severity in SEVERITIES:
+                values = np.array(
+                    [
+                        self.model.threshold(f.name, statistic, severity) or np.nan
+                        for f in self.profile.features
+                    ]
+                )
+                if statistic in RATES:
+                    values = values + self.reference.rates[statistic]
+                if not np.isnan(values).all():
+                    found[statistic, severity] = values
+        return found
+
+
+@dataclass
+class _Watch:
+    """Times the phases of a run."""
+
+    clock: Clock
+    seconds: dict[str, float] = field(default_factory=dict)
+    _since: float = 0.0
+
+    def start(self) -> None:
+        self._since = self.clock()
+
+    def lap(self, phase: str) -> None:
+        now = self.clock()
+        self.seconds[phase] = max(now - self._since, 0.0)
+        self._since = now
+
+
+def run(
+    job: Job,
+    before: Snapshot,
+    now: float,
+    stop: Stop = lambda: False,
+    clock: Clock = lambda: 0.0,
+    on_store_error: Callable[[StoreError], None] = lambda _: None,
+) -> tuple[Snapshot, Callable[[], None]]:
+    """Execute one run.
+
+    Parameters
+    ----------
+    job
+        The model's parts.
+    before
+        Its snapshot so far.
+    now
+        Seconds since the epoch; windows end at the newest slice that is complete by then.
+    stop
+        Whether the run was told to stop.
+    clock
+        Monotonic seconds, for durations only.
+    on_store_error
+        Told when what was found could not be stored; the scores hold all the same, and the
+        next run reads the same span again.
+
+    Returns
+    -------
+    Snapshot, callable
+        What the run found, a failure too, and what stores it: called only if the run still
+        counts (it was not given up meanwhile).
+    """
+    watch = _Watch(clock)
+    watch.start()
+    begun = clock()
+    try:
+        span = span_to_read(job, now)
+        counted = job.source.count(job.profile, span, job.model.slice_seconds, now, stop)
+        watch.lap("read")
+        windows = judge_windows(job, span, counted)
+        watch.lap("score")
+    except RunStoppedError:
+        raise
+    except DriftExporterError as error:
+        return _failed(job, before, now, now + clock() - begun, error)
+    finished = Run(
+        started=now,
+        finished=now + clock() - begun,
+        success=True,
+        rows_read=counted.rows_read,
+        rows_rejected=counted.rows_rejected,
+        phase_seconds=watch.seconds,
+        window_end=span.end,
+    )
+    snapshot = replace(
+        empty_snapshot(job), windows=windows, last_run=finished, last_success=finished.finished
+    )
+
+    def keep() -> None:
+        try:
+            job.store.replace_slices(
+                job.model.name,
+                job.profile.bins_hash,
+                job.model.slice_seconds,
+                span.start,
+                span.end,
+                counted.slices,
+                finished,
+                span.end,
+                scores={w.window: (w.end, history_of(snapshot, w)) for w in windows},
+            )
+        except StoreError as error:
+            on_store_error(error)
+
+    return snapshot, keep
+
+
+def _failed(
+    job: Job, before: Snapshot, now: float, finished: float, error: DriftExporterError
+) -> tuple[Snapshot, Callable[[], None]]:
+    failed = failed_run(now, finished, error)
+
+    def keep() -> None:
+        job.store.record_run(job.model.name, failed)
+
+    return replace(before, last_run=failed), keep
+
+
+def failed_run(started: float, finished: float, error: DriftExporterError) -> Run:
+    """The record of a run that failed."""
+    return Run(started, finished, success=False, reason=error.reason, error=str(error))
+
+
+def span_to_read(job: Job, now: float) -> Span:
+    """The span of event time that a run counts: what is new, and the last ``lateness`` again."""
+    model, width = job.model, job.model.slice_seconds
+    end = int(now // width) * width
+    oldest = end - int(-(-model.backfill_seconds // width)) * width
+    counted_to = job.store.counted_to(model.name, job.profile.bins_hash, width)
+    if counted_to is None:
+        return Span(oldest, end)
+    late = int(-(-model.current.lateness.seconds // width)) * width
+    return Span(max(min(counted_to, end) - late, oldest), end)
+
+
+def judge_windows(job: Job, fresh: Span, counted: Counted) -> tuple[WindowResult, ...]:
+    """Scores and verdicts of all windows that end where ``fresh`` ends.
+
+    A window is the stored slices before the fresh span and the counted ones within it.
+    """
+    results = []
+    for window in job.model.windows:
+        start = fresh.end - int(window.seconds)
+        sums = _stored(job, start, min(fresh.start, fresh.end))
+        for key, vector in counted.slices.items():
+            if start <= key.start < fresh.end:
+                _add(sums, key, vector)
+        results.append(judge_window(job, window.text, start, fresh.end, sums))
+    return tuple(results)
+
+
+def restore(job: Job) -> Snapshot:
+    """The snapshot as the last successful run left it, from the store alone."""
+    snapshot = empty_snapshot(job)
+    name = job.model.name
+    success = job.store.last_success(name)
+    last = job.store.last_run(name)
+    width = job.model.slice_seconds
+    known = job.store.counted_to(name, job.profile.bins_hash, width)
+    if success is None or success.window_end is None or known is None:
+        return replace(snapshot, last_run=last)
+    end = success.window_end
+    windows = tuple(
+        judge_window(
+            job,
+            window.text,
+            end - int(window.seconds),
+            end,
+            _stored(job, end - int(window.seconds), end),
+        )
+        for window in job.model.windows
+    )
+    return replace(snapshot, windows=windows, last_run=last, last_success=success.finished)
+
+
+def judge_window(job: Job, window: str, start: int, end: int, sums: Segments) -> WindowResult:
+    """Scores and verdicts of one window from its counts."""
+    reference, layout = job.reference, job.profile.layout
+    total = sums.get(("", ""), layout.zeros())
+    rows = layout.rows(total)
+    samples = layout.feature_rows(total)
+    why_not = reasons(
+        rows,
+        samples,
+        reference.rows,
+        kept_bins(job.profile.counts, total, layout),
+        job.model.min_rows,
+    )
+    scores = score(reference, total)
+    off = np.array([reason is not None for reason in why_not], dtype=np.bool_)
+    for values in scores.values():
+        values[off] = np.nan
+    return WindowResult(
+        window=window,
+        start=start,
+        end=end,
+        rows=rows,
+        samples=samples,
+        scores=scores,
+        thresholds=job.thresholds,
+        verdicts=judge(scores, job.thresholds, why_not),
+        segments=tuple(
+            _segment(job, by, name, vector) for (by, name), vector in sorted(sums.items()) if by
+        ),
+    )
+
+
+def _segment(job: Job, segment_by: str, segment: str, vector: Vector) -> SegmentResult:
+    layout = job.profile.layout
+    known = job.profile.segment_counts.get((segment_by, segment), layout.zeros())
+    values = score_psi(known, vector, layout)
+    few = layout.feature_rows(vector) < job.model.min_rows
+    values[few | (kept_bins(known, vector, layout) < 2)] = np.nan
+    return SegmentResult(segment_by, segment, layout.rows(vector), values)
+
+
+def _stored(job: Job, start: int, end: int) -> Segments:
+    if start >= end:
+        return {}
+    width = job.model.slice_seconds
+    return job.store.sum_slices(job.model.name, job.profile.bins_hash, width, start, end)
+
+
+def _add(sums: Segments, key: SliceKey, vector: Vector) -> None:
+    split = (key.segment_by, key.segment)
+    sums[split] = sums[split] + vector if split in sums else vector
+
+
+def history_of(snapshot: Snapshot, window: WindowResult) -> dict[str, tuple[float | None, str]]:
+    """PSI and state of each column, as the store keeps them for graphs."""
+    values = window.scores["psi"]
+    return {
+        f.name: (None if np.isnan(values[i]) else float(values[i]), str(window.verdicts[i].state))
+        for i, f in enumerate(snapshot.features)
+    }
+
+
+def empty_snapshot(job: Job) -> Snapshot:
+    """What is known of a model before any run."""
+    profile = job.profile
+    return replace(
+        blank_snapshot(job.model, job.interval_seconds),
+        features=tuple(
+            FeatureInfo(f.name, f.role, f.kind, f.dtype, f.bins.bins) for f in profile.features
+        ),
+        reference=profile.source,
+        reference_hash=profile.hash,
+        reference_created=(
+            datetime.fromisoformat(profile.created).timestamp() if profile.created else None
+        ),
+        reference_samples=job.reference.rows,
+        reference_missing_ratio=job.reference.rates["missing_ratio"],
+    )
+
+
+def blank_snapshot(model: ModelConfig, interval_seconds: float) -> Snapshot:
+    """What is known of a model whose profile is not there yet."""
+    stale = model.stale_after.seconds if model.stale_after else 3 * interval_seconds
+    return Snapshot(
+        model=model.name,
+        interval_seconds=interval_seconds,
+        stale_after_seconds=stale,
+        version=model.version,
+        owner=model.owner,
+    )

@@ -1,0 +1,394 @@
+"""Every metric family: its name, help, labels, and how a snapshot fills it.
+
+The names are public API: ``docs/metrics.md`` is generated from this table and a test holds it.
+Knows snapshots; never how bytes are made or served.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from drift_exporter.snapshot import FeatureInfo, Snapshot, WindowResult
+
+Labels = tuple[str, ...]
+Sample = tuple[Labels, float]
+Fill = Callable[[Snapshot], Iterator[Sample]]
+
+ONCE = "Updated once per run, see modeldrift_run_last_success_timestamp_seconds."
+
+
+@dataclass(frozen=True)
+class Family:
+    """A metric family that snapshots fill."""
+
+    name: str
+    help: str
+    labels: Labels
+    fill: Fill
+    score: bool = False
+    """Whether its series end when the scores are stale."""
+
+
+STATISTIC_FAMILIES: Mapping[str, tuple[str, str]] = {
+    "psi": (
+        "psi",
+        "Population stability index of the current window against the reference, natural "
+        "logarithm, thin bins pooled.",
+    ),
+    "kl_divergence": (
+        "kl_divergence_nats",
+        "Kullback-Leibler divergence of the current window from the reference, in nats.",
+    ),
+    "js_distance": (
+        "js_distance",
+        "Jensen-Shannon distance of the current window and the reference, base 2, 0 to 1.",
+    ),
+    "ks_statistic": (
+        "ks_statistic",
+        "Two-sample Kolmogorov-Smirnov statistic on the bins, numeric columns only.",
+    ),
+    "missing_ratio": ("missing_ratio", "Share of rows of the window without a value."),
+    "unseen_ratio": (
+        "unseen_ratio",
+        "Share of rows of the window with a category that the reference never had, or with "
+        "no number in a numeric column.",
+    ),
+    "out_of_range_ratio": (
+        "out_of_range_ratio",
+        "Share of rows of the window below the minimum or above the maximum of the reference, "
+        "numeric columns only.",
+    ),
+    "wasserstein_distance": (
+        "wasserstein_distance",
+        "Wasserstein distance on the bins, in standard deviations of the reference, numeric "
+        "columns only.",
+    ),
+    "hellinger_distance": (
+        "hellinger_distance",
+        "Hellinger distance of the current window and the reference, 0 to 1.",
+    ),
+    "total_variation": (
+        "total_variation_distance",
+        "Total variation distance of the current window and the reference, 0 to 1.",
+    ),
+}
+"""End of the family's name and help of each statistic of ``config.STATISTICS``, the most
+important first: under a tight ``max_series`` the last go first."""
+
+ROLES: Mapping[str, str] = {"feature": "feature", "prediction": "output"}
+"""Roles of columns, and the label that names a column of the role."""
+
+
+def _columns(snapshot: Snapshot, role: str) -> Iterator[tuple[int, FeatureInfo]]:
+    return ((i, f) for i, f in enumerate(snapshot.features) if f.role == role)
+
+
+def _statistic(role: str, statistic: str) -> Fill:
+    def fill(snapshot: Snapshot) -> Iterator[Sample]:
+        for window in snapshot.windows:
+            values = window.scores.get(statistic)
+            if values is None:
+                continue
+            for i, column in _columns(snapshot, role):
+                value = float(values[i])
+                if not math.isnan(value):
+                    yield (snapshot.model, column.name, window.window), value
+
+    return fill
+
+
+def _per_window(role: str, value: Callable[[WindowResult, int], float]) -> Fill:
+    def fill(snapshot: Snapshot) -> Iterator[Sample]:
+        for window in snapshot.windows:
+            for i, column in _columns(snapshot, role):
+                yield (snapshot.model, column.name, window.window), value(window, i)
+
+    return fill
+
+
+def _thresholds(role: str) -> Fill:
+    def fill(snapshot: Snapshot) -> Iterator[Sample]:
+        for window in snapshot.windows:
+            for (statistic, severity), values in window.thresholds.items():
+                for i, column in _columns(snapshot, role):
+                    value = float(values[i])
+                    if not math.isnan(value):
+                        labels = (snapshot.model, column.name, window.window, statistic, severity)
+                        yield labels, value
+
+    return fill
+
+
+def _not_evaluated(role: str) -> Fill:
+    def fill(snapshot: Snapshot) -> Iterator[Sample]:
+        for window in snapshot.windows:
+            for i, column in _columns(snapshot, role):
+                reason = window.verdicts[i].reason
+                if reason is not None:
+                    yield (snapshot.model, column.name, window.window, str(reason)), 1.0
+
+    return fill
+
+
+def _reference_samples(role: str) -> Fill:
+    def fill(snapshot: Snapshot) -> Iterator[Sample]:
+        if snapshot.reference_samples is not None:
+            for i, column in _columns(snapshot, role):
+                yield (snapshot.model, column.name), float(snapshot.reference_samples[i])
+
+    return fill
+
+
+def _reference_missing(role: str) -> Fill:
+    def fill(snapshot: Snapshot) -> Iterator[Sample]:
+        if snapshot.reference_missing_ratio is not None:
+            for i, column in _columns(snapshot, role):
+                value = float(snapshot.reference_missing_ratio[i])
+                if not math.isnan(value):
+                    yield (snapshot.model, column.name), value
+
+    return fill
+
+
+def _info(role: str) -> Fill:
+    def fill(snapshot: Snapshot) -> Iterator[Sample]:
+        for _, column in _columns(snapshot, role):
+            labels = (snapshot.model, column.name, column.kind, column.dtype, str(column.bins))
+            yield labels, 1.0
+
+    return fill
+
+
+def _segment_psi(role: str) -> Fill:
+    def fill(snapshot: Snapshot) -> Iterator[Sample]:
+        for window in snapshot.windows:
+            for segment in window.segments:
+                for i, column in _columns(snapshot, role):
+                    value = float(segment.psi[i])
+                    if not math.isnan(value):
+                        split = (segment.segment_by, segment.segment)
+                        yield (snapshot.model, *split, column.name, window.window), value
+
+    return fill
+
+
+def _segment_rows(snapshot: Snapshot) -> Iterator[Sample]:
+    for window in snapshot.windows:
+        for segment in window.segments:
+            labels = (snapshot.model, segment.segment_by, segment.segment, window.window)
+            yield labels, float(segment.rows)
+
+
+def _window(value: Callable[[WindowResult], float]) -> Fill:
+    def fill(snapshot: Snapshot) -> Iterator[Sample]:
+        for window in snapshot.windows:
+            yield (snapshot.model, window.window), value(window)
+
+    return fill
+
+
+def _model(value: Callable[[Snapshot], float | None]) -> Fill:
+    def fill(snapshot: Snapshot) -> Iterator[Sample]:
+        found = value(snapshot)
+        if found is not None:
+            yield (snapshot.model,), float(found)
+
+    return fill
+
+
+def _phases(snapshot: Snapshot) -> Iterator[Sample]:
+    if snapshot.last_run is not None:
+        for phase, seconds in snapshot.last_run.phase_seconds.items():
+            yield (snapshot.model, phase), seconds
+
+
+def _model_info(snapshot: Snapshot) -> Iterator[Sample]:
+    labels = (snapshot.model, snapshot.version, snapshot.owner)
+    yield (*labels, snapshot.reference, snapshot.reference_hash), 1.0
+
+
+def _role_families(role: str) -> tuple[list[Family], list[Family], list[Family]]:
+    """Families of one role: what comes first, the other statistics, and facts."""
+    name = f"modeldrift_{role}_"
+    labels: Labels = ("model", ROLES[role], "window")
+    scores = [
+        Family(f"{name}{ending}", f"{text} {ONCE}", labels, _statistic(role, statistic), score=True)
+        for statistic, (ending, text) in STATISTIC_FAMILIES.items()
+    ]
+    state = [
+        Family(
+            f"{name}threshold",
+            "Score from which a severity holds, by statistic; of shares, the share of the "
+            "reference is added.",
+            (*labels, "statistic", "severity"),
+            _thresholds(role),
+            score=True,
+        ),
+        Family(
+            f"{name}evaluated",
+            "1 if the last run scored this column in this window, else 0.",
+            labels,
+            _per_window(role, lambda window, i: float(window.verdicts[i].evaluated)),
+            score=True,
+        ),
+        Family(
+            f"{name}not_evaluated",
+            "1 for the reason why this column was not scored in this window.",
+            (*labels, "reason"),
+            _not_evaluated(role),
+            score=True,
+        ),
+        Family(
+            f"{name}samples",
+            f"Rows of the window that came with this column. {ONCE}",
+            labels,
+            _per_window(role, lambda window, i: float(window.samples[i])),
+            score=True,
+        ),
+    ]
+    facts = [
+        Family(
+            f"{name}reference_samples",
+            "Rows of the reference that came with this column.",
+            labels[:2],
+            _reference_samples(role),
+        ),
+        Family(
+            f"{name}reference_missing_ratio",
+            "Share of rows of the reference without a value.",
+            labels[:2],
+            _reference_missing(role),
+        ),
+        Family(
+            f"{name}info",
+            "Kind, type in the source and number of bins of a column.",
+            (*labels[:2], "kind", "dtype", "bins"),
+            _info(role),
+        ),
+    ]
+    return [scores[0], *state], scores[1:], facts
+
+
+def _families() -> tuple[Family, ...]:
+    first, others, facts = zip(*(_role_families(role) for role in ROLES), strict=True)
+    segments = [
+        Family(
+            f"modeldrift_segment_{role}_psi",
+            f"Population stability index within one segment of the rows. {ONCE}",
+            ("model", "segment_by", "segment", label, "window"),
+            _segment_psi(role),
+            score=True,
+        )
+        for role, label in ROLES.items()
+    ]
+    segment_rows = Family(
+        "modeldrift_segment_rows",
+        f"Rows of the window in one segment. {ONCE}",
+        ("model", "segment_by", "segment", "window"),
+        _segment_rows,
+        score=True,
+    )
+    return (
+        *MODEL_FAMILIES,
+        *sum(first, []),
+        *sum(others, []),
+        *sum(facts, []),
+        *segments,
+        segment_rows,
+    )
+
+
+MODEL: Labels = ("model",)
+MODEL_FAMILIES: tuple[Family, ...] = (
+    Family(
+        "modeldrift_model_info",
+        "Version, owner and reference of a model.",
+        ("model", "version", "owner", "reference", "reference_hash"),
+        _model_info,
+    ),
+    Family(
+        "modeldrift_run_success",
+        "1 if the last run succeeded, else 0.",
+        MODEL,
+        _model(lambda s: None if s.last_run is None else float(s.last_run.success)),
+    ),
+    Family(
+        "modeldrift_run_last_success_timestamp_seconds",
+        "End of the last successful run; not there before the first.",
+        MODEL,
+        _model(lambda s: s.last_success),
+    ),
+    Family(
+        "modeldrift_run_last_attempt_timestamp_seconds",
+        "End of the last run, whatever its outcome.",
+        MODEL,
+        _model(lambda s: None if s.last_run is None else s.last_run.finished),
+    ),
+    Family(
+        "modeldrift_run_duration_seconds",
+        "Duration of the last run.",
+        MODEL,
+        _model(lambda s: None if s.last_run is None else s.last_run.finished - s.last_run.started),
+    ),
+    Family(
+        "modeldrift_run_phase_duration_seconds",
+        "Duration of a phase of the last run.",
+        ("model", "phase"),
+        _phases,
+    ),
+    Family(
+        "modeldrift_run_interval_seconds",
+        "Longest gap between scheduled runs.",
+        MODEL,
+        _model(lambda s: s.interval_seconds),
+    ),
+    Family(
+        "modeldrift_run_next_timestamp_seconds",
+        "When the next run is due.",
+        MODEL,
+        _model(lambda s: s.next_run),
+    ),
+    Family(
+        "modeldrift_run_rows_read",
+        "Rows that the last run read.",
+        MODEL,
+        _model(lambda s: None if s.last_run is None else float(s.last_run.rows_read)),
+    ),
+    Family(
+        "modeldrift_scores_stale_after_seconds",
+        "How long scores are exposed after the last successful run.",
+        MODEL,
+        _model(lambda s: s.stale_after_seconds),
+    ),
+    Family(
+        "modeldrift_reference_created_timestamp_seconds",
+        "When the reference profile was built.",
+        MODEL,
+        _model(lambda s: s.reference_created),
+    ),
+    Family(
+        "modeldrift_window_rows",
+        f"Rows of the window. {ONCE}",
+        ("model", "window"),
+        _window(lambda w: float(w.rows)),
+        score=True,
+    ),
+    Family(
+        "modeldrift_window_start_timestamp_seconds",
+        "First event time of the window.",
+        ("model", "window"),
+        _window(lambda w: float(w.start)),
+        score=True,
+    ),
+    Family(
+        "modeldrift_window_end_timestamp_seconds",
+        "Event time at which the window ends.",
+        ("model", "window"),
+        _window(lambda w: float(w.end)),
+        score=True,
+    ),
+)
+"""Families with a few series per model; ``max_series`` never withholds them."""
+
+FAMILIES = _families()
+"""All families that snapshots fill, the most important first."""
