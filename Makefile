@@ -1,20 +1,57 @@
-# Targets a person uses: install, test, demo, bench. Everything runs from .venv,
-# which is built from requirements.lock (exact versions, hashes, no index address).
+# What a person runs: install, demo, test. Everything runs from .venv, which is built from
+# requirements.lock (exact versions and hashes, no index address).
 SHELL := /bin/bash
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-APT_PACKAGES := prometheus prometheus-alertmanager postgresql chromium
+APT_PACKAGES := prometheus prometheus-alertmanager postgresql chromium openssl
 
-.PHONY: help install packages test lint types imports unit demo bench docs lock clean
+.PHONY: help install packages demo test lint types imports unit docs bench lock clean
+.DEFAULT_GOAL := help
 
-help: ## what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 install: $(VENV)/.installed ## build .venv from the lock file
 
 $(VENV)/.installed: requirements.lock pyproject.toml
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	  || { echo "error: $(PYTHON) is not Python 3.11 to 3.13; set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	touch $@
+	@touch $@
+
+packages: ## install the Debian packages that the tests use (Prometheus, PostgreSQL, Chromium)
+	@.ci/packages $(APT_PACKAGES)
+
+demo: install ## a model that drifts before your eyes
+	$(BIN)/drift-exporter demo
+
+test: install packages lint types imports unit ## everything that CI runs
+
+lint: install
+	$(BIN)/ruff check --output-format concise .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+imports: install
+	$(BIN)/lint-imports
+
+unit: install
+	$(BIN)/pytest -n 2 --dist worksteal
+
+docs: install ## write the generated papers anew
+	$(BIN)/python -m drift_exporter.config_docs
+
+bench: install ## measure; figures go to docs/performance.md
+	$(BIN)/python bench/bench.py
+
+lock: ## resolve requirements.lock anew (needs uv)
+	uv pip compile pyproject.toml --group dev --all-extras --generate-hashes --universal \
+	  --python-version 3.11 --no-emit-index-url --no-header -o requirements.lock
+
+clean: ## remove what can be made again
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -9,7 +9,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial import distance
@@ -42,6 +42,9 @@ SYMMETRIC: list[Statistic] = [unpooled_psi, *RAW, ks_statistic]
 UNORDERED: list[Statistic] = [psi, unpooled_psi, kl_divergence, *RAW]
 ALL: list[Statistic] = [*UNORDERED, ks_statistic]
 
+unhurried = settings(deadline=None)
+"""A busy machine is no broken law."""
+
 counts = st.one_of(st.integers(0, 12), st.integers(0, 10_000), st.integers(0, 10**15))
 
 
@@ -68,6 +71,7 @@ def _table(statistics: list[Statistic]) -> pytest.MarkDecorator:
 
 
 @_table(SYMMETRIC)
+@unhurried
 @given(pair=pairs())
 def test_swapping_the_sides_changes_nothing(statistic: Statistic, pair: Pair) -> None:
     """A distance does not know which side is the reference."""
@@ -79,6 +83,7 @@ def test_swapping_the_sides_changes_nothing(statistic: Statistic, pair: Pair) ->
 
 
 @_table(ALL)
+@unhurried
 @given(pair=pairs())
 def test_no_value_is_below_zero_or_unbounded(statistic: Statistic, pair: Pair) -> None:
     """A divergence is finite and not negative, whatever is empty."""
@@ -86,6 +91,7 @@ def test_no_value_is_below_zero_or_unbounded(statistic: Statistic, pair: Pair) -
 
 
 @_table([*RAW, ks_statistic])
+@unhurried
 @given(pair=pairs())
 def test_a_distance_of_shares_is_at_most_one(statistic: Statistic, pair: Pair) -> None:
     """Nothing is further away than having no bin in common."""
@@ -93,6 +99,7 @@ def test_a_distance_of_shares_is_at_most_one(statistic: Statistic, pair: Pair) -
 
 
 @_table([*RAW, ks_statistic])
+@unhurried
 @given(pair=pairs())
 def test_disjoint_histograms_are_at_distance_one(statistic: Statistic, pair: Pair) -> None:
     """Without a bin in common, all rows of one side before the other's, the distance is 1."""
@@ -104,6 +111,7 @@ def test_disjoint_histograms_are_at_distance_one(statistic: Statistic, pair: Pai
 
 
 @_table(ALL)
+@unhurried
 @given(pair=pairs())
 def test_equal_counts_are_at_zero(statistic: Statistic, pair: Pair) -> None:
     """A histogram does not diverge from itself."""
@@ -111,6 +119,7 @@ def test_equal_counts_are_at_zero(statistic: Statistic, pair: Pair) -> None:
 
 
 @_table([*RAW, ks_statistic])
+@unhurried
 @given(pair=pairs(), times=st.integers(1, 1000))
 def test_equal_shares_of_more_rows_are_at_zero(
     statistic: Statistic, pair: Pair, times: int
@@ -125,6 +134,7 @@ def test_equal_shares_of_more_rows_are_at_zero(
 
 
 @_table(UNORDERED)
+@unhurried
 @given(pair=pairs(), random=st.randoms(use_true_random=False))
 def test_the_order_of_the_bins_does_not_matter(
     statistic: Statistic, pair: Pair, random: Random
@@ -140,6 +150,7 @@ def test_the_order_of_the_bins_does_not_matter(
 
 
 @_table(ALL)
+@unhurried
 @given(pair=pairs(), more=st.integers(1, 60))
 def test_padding_changes_nothing(statistic: Statistic, pair: Pair, more: int) -> None:
     """Columns that are empty on both sides do not exist, to the last bit."""
@@ -149,6 +160,7 @@ def test_padding_changes_nothing(statistic: Statistic, pair: Pair, more: int) ->
 
 
 @_table(ALL)
+@unhurried
 @given(batch=st.lists(pairs(), min_size=1, max_size=6))
 def test_a_feature_does_not_see_its_neighbours(statistic: Statistic, batch: list[Pair]) -> None:
     """All features at once give each the number that it has alone, to the last bit."""
@@ -163,6 +175,7 @@ def test_a_feature_does_not_see_its_neighbours(statistic: Statistic, batch: list
 
 
 @_table(RAW)
+@unhurried
 @given(pair=pairs(), at=st.integers(0, 10))
 def test_merging_two_bins_never_adds_distance(statistic: Statistic, pair: Pair, at: int) -> None:
     """Coarser bins see less: the binned distance is a lower bound of the exact one."""
@@ -172,6 +185,7 @@ def test_merging_two_bins_never_adds_distance(statistic: Statistic, pair: Pair, 
     assert float(statistic(*coarse)) <= float(statistic(*pair)) + 1e-7
 
 
+@unhurried
 @given(pair=pairs())
 def test_the_distances_keep_their_order(pair: Pair) -> None:
     """KS is at most TV, and TV lies between the square of Hellinger and sqrt(2) times it."""
@@ -184,6 +198,7 @@ def test_the_distances_keep_their_order(pair: Pair) -> None:
     assert tv <= sqrt(2) * hellinger + 1e-12
 
 
+@unhurried
 @given(pair=pairs())
 def test_psi_is_the_sum_of_both_divergences(pair: Pair) -> None:
     """Without pooling PSI is KL there plus KL back."""
@@ -193,6 +208,7 @@ def test_psi_is_the_sum_of_both_divergences(pair: Pair) -> None:
     assert float(unpooled_psi(reference, current)) == pytest.approx(both, rel=1e-9, abs=1e-14)
 
 
+@unhurried
 @given(pair=pairs())
 def test_psi_is_that_of_exact_fractions(pair: Pair) -> None:
     """Pooling and smoothing are those of the definition, bin by bin."""
@@ -212,6 +228,7 @@ def test_psi_is_that_of_exact_fractions(pair: Pair) -> None:
     assert float(psi(reference, current)) == pytest.approx(expected, rel=1e-6, abs=1e-13)
 
 
+@unhurried
 @given(pair=pairs())
 def test_pooling_loses_no_row(pair: Pair) -> None:
     """Both sides keep their rows, and only the pool may still be thin."""
@@ -225,6 +242,7 @@ def test_pooling_loses_no_row(pair: Pair) -> None:
     )
 
 
+@unhurried
 @given(pair=pairs())
 def test_divergences_are_those_of_scipy(pair: Pair) -> None:
     """A second implementation gives the same JS distance and KL divergence."""
@@ -239,6 +257,7 @@ def test_divergences_are_those_of_scipy(pair: Pair) -> None:
     assert float(kl_divergence(*pair)) == pytest.approx(kl, rel=1e-9, abs=1e-12)
 
 
+@unhurried
 @given(rows=st.integers(10**14, 10**15), moved=st.integers(10**8, 10**11))
 def test_js_distance_survives_huge_counts(rows: int, moved: int) -> None:
     """Where the formula as written loses all digits, the series of the formula is met."""
@@ -250,6 +269,7 @@ def test_js_distance_survives_huge_counts(rows: int, moved: int) -> None:
     assert float(found) == pytest.approx(expected, rel=1e-8)
 
 
+@unhurried
 @given(data=numeric_pairs())
 def test_wasserstein_is_that_of_rows_lying_evenly(
     data: tuple[list[int], list[int], list[float]],
@@ -272,6 +292,7 @@ def test_wasserstein_is_that_of_rows_lying_evenly(
     assert found == pytest.approx(expected, abs=widest / slivers + 1e-9)
 
 
+@unhurried
 @given(data=numeric_pairs(), more=st.integers(1, 20))
 def test_padding_changes_no_distance(
     data: tuple[list[int], list[int], list[float]], more: int
@@ -287,6 +308,7 @@ def test_padding_changes_no_distance(
     assert float(sigma) == float(reference_sigma(reference, edges))
 
 
+@unhurried
 @given(data=numeric_pairs(), power=st.integers(-30, 30))
 def test_the_unit_of_a_feature_cancels(
     data: tuple[list[int], list[int], list[float]], power: int

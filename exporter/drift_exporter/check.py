@@ -14,7 +14,7 @@ import numpy as np
 
 from drift_exporter.config import RATES, SEVERITIES, STATISTICS, ModelConfig
 from drift_exporter.counts import SliceKey, Vector
-from drift_exporter.errors import DriftExporterError, RunStoppedError, StoreError
+from drift_exporter.errors import DriftExporterError, RunStoppedError, RunTimeoutError, StoreError
 from drift_exporter.profile import Profile
 from drift_exporter.reading.source import Counted, Source, Span, Stop
 from drift_exporter.scoring import Reference, kept_bins, prepare, score, score_psi
@@ -167,6 +167,14 @@ def _failed(
         job.store.record_run(job.model.name, failed)
 
     return replace(before, last_run=failed), keep
+
+
+def timed_out(model: str, seconds: float) -> RunTimeoutError:
+    """The failure of a run that was given up."""
+    return RunTimeoutError(
+        f"model {model!r}: the run took longer than {seconds:g} s and was given up; look at the "
+        "source, or raise the model's timeout"
+    )
 
 
 def failed_run(started: float, finished: float, error: DriftExporterError) -> Run:

@@ -6,25 +6,27 @@ variable or a clock. ``docs/config.md`` and the JSON Schema are generated from h
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit, urlunsplit
+from math import isfinite
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
     PositiveInt,
-    StringConstraints,
     WithJsonSchema,
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
-STATISTICS = (
+StatisticName = Literal[
     "psi",
     "kl_divergence",
     "js_distance",
@@ -35,17 +37,63 @@ STATISTICS = (
     "missing_ratio",
     "unseen_ratio",
     "out_of_range_ratio",
-)
+]
+
+STATISTICS: tuple[str, ...] = get_args(StatisticName)
 """Names of the statistics, as in the config and in the label ``statistic``."""
 
 RATES = ("missing_ratio", "unseen_ratio", "out_of_range_ratio")
 """Statistics that are shares of rows; their thresholds are a rise above the reference's share."""
 
+UNBOUNDED = ("psi", "kl_divergence", "wasserstein_distance")
+"""Statistics without an upper bound; the others are never above 1."""
+
 SEVERITIES = ("warning", "critical")
 """Severities, the milder first."""
 
-_UNIT_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_DURATION = re.compile(r"(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?")
+_UNIT_MILLISECONDS = {
+    "y": 365 * 86_400_000,
+    "w": 7 * 86_400_000,
+    "d": 86_400_000,
+    "h": 3_600_000,
+    "m": 60_000,
+    "s": 1000,
+    "ms": 1,
+}
+_DURATION = re.compile("".join(f"(?:([0-9]{{1,9}}){unit})?" for unit in _UNIT_MILLISECONDS))
+_DURATION_SCHEMA = {
+    "type": "string",
+    "pattern": f"^(?=.){_DURATION.pattern}$",
+    "examples": ["5m", "1h30m", "7d"],
+}
+
+LONGEST_SECONDS = 100 * 365 * 86400
+"""Longest duration; above it, sums with points in time would overflow."""
+
+
+def wrong(
+    expected: str, found: object, *at: str | int, beside: str = "", value: object = None
+) -> PydanticCustomError:
+    """An error of a model that belongs to one of its keys, for a validator to raise.
+
+    ``at`` leads from the model to the key; ``beside`` names the key, of the given value,
+    that it does not go with. The config file's error is built from these, so that it can
+    show what the file says instead of the value.
+    """
+    place = ".".join(str(step) for step in at)
+    note = f" ({value!r})" if beside else ""
+    return PydanticCustomError(
+        "config",
+        "{place}: found {found}, expected {expected}{note}",
+        {
+            "place": place,
+            "found": repr(found),
+            "expected": expected,
+            "note": note,
+            "at": at,
+            "beside": beside,
+        },
+    )
 
 
 @dataclass(frozen=True, order=True)
@@ -74,9 +122,28 @@ def parse_duration(value: object) -> Duration:
     match = _DURATION.fullmatch(text)
     if not text or match is None:
         raise ValueError(f"found {value!r}, expected a duration such as 90s, 5m, 1h30m or 7d")
-    parts = zip(match.groups(), ("w", "d", "h", "m", "s", "ms"), strict=True)
-    seconds = sum(int(number) * _UNIT_SECONDS[unit] for number, unit in parts if number)
-    return Duration(seconds=seconds, text=text)
+    parts = zip(match.groups(), _UNIT_MILLISECONDS.values(), strict=True)
+    milliseconds = sum(int(number) * unit for number, unit in parts if number)
+    if milliseconds > LONGEST_SECONDS * 1000:
+        raise ValueError(f"found {value!r}, expected a duration of at most 100y")
+    return Duration(seconds=milliseconds / 1000, text=text)
+
+
+def duration_of(seconds: float) -> Duration:
+    """The duration of so many seconds, to the millisecond, in its shortest notation.
+
+    Examples
+    --------
+    >>> str(duration_of(5400)), str(duration_of(86400)), str(duration_of(0))
+    ('1h30m', '1d', '0s')
+    """
+    rest, text = round(seconds * 1000), ""
+    for unit, milliseconds in _UNIT_MILLISECONDS.items():
+        if unit in ("y", "w"):  # a person reads 14d better than 2w, and a year is not 365d
+            continue
+        count, rest = divmod(rest, milliseconds)
+        text += f"{count}{unit}" if count else ""
+    return parse_duration(text or "0s")
 
 
 def _positive(value: Duration) -> Duration:
@@ -89,7 +156,7 @@ AnyDuration = Annotated[
     Duration,
     BeforeValidator(parse_duration),
     PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^(\d+(ms|s|m|h|d|w))+$", "examples": ["5m"]}),
+    WithJsonSchema(_DURATION_SCHEMA),
 ]
 
 
@@ -101,31 +168,93 @@ PositiveDuration = Annotated[
     Duration,
     BeforeValidator(_checked_positive),
     PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^(\d+(ms|s|m|h|d|w))+$", "examples": ["5m"]}),
+    WithJsonSchema(_DURATION_SCHEMA),
 ]
 
-ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+
+
+def _checked_name(value: str) -> str:
+    if not re.fullmatch(_NAME, value):
+        raise ValueError(
+            f"found {value!r}, expected at most 100 letters, digits, dots, underscores and "
+            "hyphens, a letter or digit first"
+        )
+    return value
+
+
+ModelName = Annotated[
+    str, AfterValidator(_checked_name), Field(json_schema_extra={"pattern": f"^{_NAME}$"})
+]
 """Names stand in labels, paths of pages and names of files."""
+
+HAS_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+"""What makes a URL of a text; all else is a path."""
+
+_MASKED = (
+    # Greedy up to the last "@": a password may hold "/", "#" or "@" though it should not.
+    (re.compile(r"^((?:[A-Za-z][A-Za-z0-9+.-]*://)?[^:/@?#\s]*):(?!//).*@", re.DOTALL), r"\1:***@"),
+    (re.compile(r"(://.*?)[?#].*", re.DOTALL), r"\1?***"),
+    (re.compile(r"(?i)(password|passwd|pwd|token|secret)=[^\s&;]*"), r"\1=***"),
+)
 
 
 def masked_url(url: str) -> str:
-    """The URL without its password and without its query, fit for a log or a page."""
-    parts = urlsplit(url)
-    if not parts.scheme:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    user = parts.username
-    netloc = f"{user}:***@{host}" if parts.password else f"{user}@{host}" if user else host
-    query = "***" if parts.query else ""
-    return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
+    """The URL without its password and without its query, fit for a log or a page.
+
+    Examples
+    --------
+    >>> masked_url("postgresql://ann:p@ss/word@db:5432/shop?sslmode=require")
+    'postgresql://ann:***@db:5432/shop?***'
+    >>> masked_url("data/*.parquet")
+    'data/*.parquet'
+    """
+    for pattern, masked in _MASKED:
+        url = pattern.sub(masked, url)
+    return url
 
 
 class Model(BaseModel):
     """What all config models share: frozen, and no unknown key."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        validate_default=True,
+        # The input of an error may be a URL with its password.
+        hide_input_in_errors=True,
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_boolean(cls, value: object) -> object:
+        if isinstance(value, bool):  # pydantic would take true for 1
+            raise ValueError(f"found {str(value).lower()}, expected no boolean here")
+        return value
+
+
+def _as_mapping(value: object) -> object:
+    return {"url": value} if isinstance(value, str) else value
+
+
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+def _once(value: tuple[str, ...]) -> tuple[str, ...]:
+    for index, name in enumerate(value):
+        if name in value[:index]:
+            raise wrong("each name once", name, index)
+    return value
+
+
+Names = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_as_tuple, json_schema_input_type=tuple[str, ...] | str),
+    AfterValidator(_once),
+]
+"""A list of texts, or a single one."""
 
 
 class Source(Model):
@@ -133,11 +262,11 @@ class Source(Model):
 
     url: str = Field(default="", repr=False)
     """Path or glob of files (Parquet, CSV, JSON Lines, Arrow; gzip), `s3://…`, `gs://…`, or the
-    URL of a database: `postgresql://user@host/db`, `duckdb:///path.db`. Relative paths start at
-    the config file's folder. `${NAME}` is replaced from the environment."""
+    URL of a database: `postgresql://user@host/db`, `duckdb:///path.db` (`duckdb:////path.db` from
+    the root). Relative paths start at the config file's folder."""
 
     url_file: str | None = None
-    """File that holds the URL, instead of `url`; for mounted secrets."""
+    """File that holds the URL, instead of `url`; for mounted secrets. Read at start and reload."""
 
     password_file: str | None = None
     """File that holds the password of the database's URL."""
@@ -158,32 +287,63 @@ class Source(Model):
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if not self.url and not self.url_file:
-            raise ValueError("url is missing; name a path, a glob or the URL of a database")
+            raise wrong("a path, a glob or the URL of a database", None, "url")
         if self.url and self.url_file:
-            raise ValueError("url and url_file are both given; keep one")
+            raise wrong("url or url_file, not both", self.url_file, "url_file")
         if self.table and self.query:
-            raise ValueError("table and query are both given; keep one")
+            raise wrong("table or query, not both", self.query, "query")
         if self.is_database and not (self.table or self.query):
-            raise ValueError("a database needs table or query")
-        if not self.is_database and self.url and (self.table or self.query):
-            raise ValueError("table and query are for databases; files take neither")
+            raise wrong("table or query, as the URL is a database's", None, "table")
+        for key in () if self.is_database else ("table", "query", "password_file"):
+            if getattr(self, key):
+                schemes = ", ".join(f"{scheme}://" for scheme in sorted(DATABASE_SCHEMES))
+                raise wrong(
+                    f"no {key}, as the URL is not a database's ({schemes})",
+                    getattr(self, key),
+                    key,
+                )
+        if self.is_database and self.format:
+            raise wrong("no format, as the URL is a database's", self.format, "format")
         return self
 
     @property
     def is_database(self) -> bool:
         """Whether the URL names a database rather than files."""
-        scheme = urlsplit(self.url).scheme.partition("+")[0]
-        return bool(self.url_file) or scheme in DATABASE_SCHEMES
+        scheme = self.url.partition("://")[0].partition("+")[0].lower()
+        return bool(self.url_file) or ("://" in self.url and scheme in DATABASE_SCHEMES)
 
 
 DATABASE_SCHEMES = frozenset({"postgresql", "postgres", "duckdb"})
 """URL schemes that name a database."""
 
+_MOMENT = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?)?"
+
+
+def parse_moment(text: str) -> datetime:
+    """Read a date or an ISO 8601 time, in UTC where it has no offset.
+
+    Raises
+    ------
+    ValueError
+        If the text is not such a time.
+    """
+    expected = "expected a date or time such as 2024-01-31 or 2024-01-31T12:00Z"
+    if not re.fullmatch(_MOMENT, text, re.ASCII):
+        raise ValueError(f"found {text!r}, {expected}")
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"found {text!r}, {expected}") from error
+
+
+def _checked_moment(value: str) -> str:
+    parse_moment(value)
+    return value
+
+
 Moment = Annotated[
-    str,
-    StringConstraints(
-        pattern=r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?)?$"
-    ),
+    str, AfterValidator(_checked_moment), Field(json_schema_extra={"pattern": f"^{_MOMENT}$"})
 ]
 """A date or an ISO 8601 time; without an offset it is UTC."""
 
@@ -197,6 +357,12 @@ class Reference(Source):
     end: Moment | None = None
     """Only rows before this event time."""
 
+    @model_validator(mode="after")
+    def _forward(self) -> Self:
+        if self.start and self.end and parse_moment(self.end) <= parse_moment(self.start):
+            raise wrong("a time after start", self.end, "end", beside="start", value=self.start)
+        return self
+
 
 class Current(Source):
     """The inference data that is monitored."""
@@ -209,36 +375,36 @@ class Current(Source):
 class Threshold(Model):
     """From which score a severity holds; for shares of rows, from which rise over the reference."""
 
-    warning: float | None = Field(default=None, gt=0)
+    warning: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Score from which the verdict is `warning`."""
 
-    critical: float | None = Field(default=None, gt=0)
+    critical: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Score from which the verdict is `critical`; above `warning`."""
 
     @model_validator(mode="after")
     def _rise(self) -> Self:
         if self.warning is not None and self.critical is not None:
             if self.critical <= self.warning:
-                raise ValueError(
-                    f"critical ({self.critical}) must be above warning ({self.warning})"
+                raise wrong(
+                    "more than warning",
+                    self.critical,
+                    "critical",
+                    beside="warning",
+                    value=self.warning,
                 )
         return self
 
 
-StatisticName = Literal[
-    "psi",
-    "kl_divergence",
-    "js_distance",
-    "hellinger_distance",
-    "total_variation",
-    "ks_statistic",
-    "wasserstein_distance",
-    "missing_ratio",
-    "unseen_ratio",
-    "out_of_range_ratio",
-]
+def _reachable(value: dict[StatisticName, Threshold | None]) -> Any:
+    for name, threshold in value.items():
+        for severity in SEVERITIES:
+            limit = getattr(threshold, severity, None)
+            if name not in UNBOUNDED and limit is not None and limit > 1:
+                raise wrong("a share, at most 1", limit, name, severity)
+    return value
 
-Thresholds = dict[StatisticName, Threshold | None]
+
+Thresholds = Annotated[dict[StatisticName, Threshold | None], AfterValidator(_reachable)]
 
 
 def default_thresholds() -> Thresholds:
@@ -267,27 +433,36 @@ class FeatureConfig(Model):
     """Commonest categories of the reference that get a bin; the rest are `other`."""
 
     thresholds: Thresholds = Field(default_factory=dict)
-    """Thresholds that differ from the model's; `null` takes a statistic's thresholds away."""
+    """Thresholds that differ from the model's; what is given for a statistic replaces the
+    model's whole, `null` takes it away."""
 
-    importance: Annotated[float, Field(ge=0)] = 1.0
+    importance: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     """Weight of the column where features are ranked."""
 
-    @field_validator("binning")
+    @field_validator("binning", mode="before")
     @classmethod
-    def _rising(cls, value: str | tuple[float, ...]) -> str | tuple[float, ...]:
-        if not isinstance(value, str):
-            if not value or any(b <= a for a, b in pairwise(value)):
-                raise ValueError(f"found {list(value)}, expected inner edges that rise strictly")
+    def _rising(cls, value: object) -> object:
+        if isinstance(value, str) and value in ("quantile", "uniform"):
+            return value
+        edges = list(value) if isinstance(value, list | tuple) else []
+        numbers = all(type(edge) in (int, float) and isfinite(edge) for edge in edges)
+        if not edges or not numbers or any(b <= a for a, b in pairwise(edges)):
+            raise ValueError(
+                f"found {value!r}, expected quantile, uniform or a list of inner edges, "
+                "numbers that rise strictly"
+            )
+        if len(edges) > 99:
+            raise ValueError(f"found {len(edges)} edges, expected at most 99 inner edges")
         return value
 
 
 class Features(Model):
     """Which columns are features, and what differs for some."""
 
-    include: tuple[str, ...] = ("*",)
+    include: Names = ("*",)
     """Globs of the columns that are features."""
 
-    exclude: tuple[str, ...] = ()
+    exclude: Names = ()
     """Globs of the columns that are not; stronger than `include`."""
 
     overrides: dict[str, FeatureConfig] = Field(default_factory=dict)
@@ -308,14 +483,6 @@ class Features(Model):
         return self.overrides.get(column, FeatureConfig())
 
 
-def _as_mapping(value: object) -> object:
-    return {"url": value} if isinstance(value, str) else value
-
-
-def _as_tuple(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
 class ModelConfig(Model):
     """One model that is monitored."""
 
@@ -328,10 +495,12 @@ class ModelConfig(Model):
     owner: str = ""
     """Person or team that is told; shown as info."""
 
-    reference: Annotated[Reference, BeforeValidator(_as_mapping)]
+    reference: Annotated[
+        Reference, BeforeValidator(_as_mapping, json_schema_input_type=Reference | str)
+    ]
     """The data to compare with; a plain string is its `url`."""
 
-    current: Annotated[Current, BeforeValidator(_as_mapping)]
+    current: Annotated[Current, BeforeValidator(_as_mapping, json_schema_input_type=Current | str)]
     """The inference data; a plain string is its `url`."""
 
     profile: str | None = None
@@ -341,7 +510,8 @@ class ModelConfig(Model):
     """Time between runs."""
 
     cron: str | None = None
-    """Five-field cron expression in UTC, instead of `interval`."""
+    """Five-field cron expression in UTC (minute, hour, day, month, weekday), instead of
+    `interval`. Name `stale_after` too: its default follows `interval`."""
 
     timeout: PositiveDuration | None = None
     """Longest time that a run may take; by default the interval, at least one minute."""
@@ -358,13 +528,13 @@ class ModelConfig(Model):
     features: Features = Features()
     """Which columns are features."""
 
-    prediction: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
+    prediction: Names = ()
     """Columns of the model's output; judged like features, in metrics of their own."""
 
     label: str | None = None
     """Column of the true outcome; never a feature."""
 
-    segments: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
+    segments: Names = ()
     """Columns whose values split the rows (region, age band); each is judged by itself."""
 
     max_segments: Annotated[int, Field(ge=1, le=200)] = 20
@@ -385,7 +555,8 @@ class ModelConfig(Model):
 
     thresholds: Thresholds = Field(default_factory=dict)
     """Thresholds by statistic, over the defaults: PSI 0.1 and 0.25, missing +0.1, unseen and
-    out of range +0.05; `null` takes a statistic's thresholds away."""
+    out of range +0.05. What is given for a statistic replaces its default whole; `null` takes
+    it away."""
 
     @field_validator("slice")
     @classmethod
@@ -394,16 +565,35 @@ class ModelConfig(Model):
             raise ValueError(f"found {value.text!r}, expected whole seconds that divide a day")
         return value
 
+    @field_validator("cron")
+    @classmethod
+    def _five_fields(cls, value: str | None) -> str | None:
+        fields = value.split() if value is not None else ["*"] * 5
+        if len(fields) != 5 or not all(re.fullmatch(r"[A-Za-z0-9*/,-]+", f) for f in fields):
+            raise ValueError(
+                f"found {value!r}, expected five fields (minute, hour, day, month, weekday) "
+                "such as '15 2 * * mon-fri'"
+            )
+        return value
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        for window in self.windows:
+        if self.cron is not None and "interval" in self.model_fields_set:
+            raise wrong("cron or interval, not both", self.cron, "cron")
+        for index, window in enumerate(self.windows):
             if window.seconds % self.slice.seconds:
-                raise ValueError(
-                    f"window {window.text!r} is not a multiple of the slice {self.slice.text!r}"
+                raise wrong(
+                    "a multiple of slice",
+                    window.text,
+                    "windows",
+                    index,
+                    beside="slice",
+                    value=self.slice.text,
                 )
-        texts = [window.text for window in self.windows]
-        if len(set(texts)) != len(texts):
-            raise ValueError(f"windows {texts} name one twice")
+            if any(window.seconds == other.seconds for other in self.windows[:index]):
+                raise wrong("each window once", window.text, "windows", index)
+        if self.label is not None and self.label in self.prediction:
+            raise wrong("a column that is not a prediction", self.label, "label")
         return self
 
     @property
@@ -443,16 +633,31 @@ class StoreConfig(Model):
     """Where slices, runs and history are kept."""
 
     url: str = Field(default="", repr=False)
-    """SQLAlchemy URL; by default SQLite in `data_dir`. `postgresql://…` for a shared store."""
+    """URL of the store; by default SQLite in `data_dir`. `postgresql://…` for a shared store;
+    `sqlite:///path.db` starts at the config file's folder, `sqlite:////path.db` at the root."""
 
     url_file: str | None = None
-    """File that holds the URL, instead of `url`."""
+    """File that holds the URL, instead of `url`; read at start and reload."""
 
     retention: PositiveDuration = Duration(90 * 86400, "90d")
     """How long slices and runs are kept; never less than the windows need."""
 
     max_megabytes: PositiveInt = 2048
     """Size above which the oldest slices go before their time."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.url and self.url_file:
+            raise wrong("url or url_file, not both", self.url_file, "url_file")
+        scheme = self.url.partition("://")[0].partition("+")[0].lower()
+        if self.url and ("://" not in self.url or scheme not in STORE_SCHEMES):
+            schemes = " or ".join(f"{name}://" for name in STORE_SCHEMES)
+            raise wrong(f"a URL that begins with {schemes}", masked_url(self.url), "url")
+        return self
+
+
+STORE_SCHEMES = ("sqlite", "postgresql")
+"""URL schemes of a store."""
 
 
 class Config(Model):
@@ -461,7 +666,7 @@ class Config(Model):
     models: Annotated[tuple[ModelConfig, ...], Field(min_length=1)]
     """The models that are monitored."""
 
-    data_dir: str = "drift-data"
+    data_dir: Annotated[str, Field(min_length=1)] = "drift-data"
     """Folder for the store and the profiles that are built; relative to the config file."""
 
     store: StoreConfig = StoreConfig()
@@ -475,7 +680,7 @@ class Config(Model):
     @classmethod
     def _names_once(cls, value: tuple[ModelConfig, ...]) -> tuple[ModelConfig, ...]:
         names = [model.name for model in value]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"the names {twice} are given to more than one model")
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise wrong("a name that no other model has", name, index, "name")
         return value

@@ -204,6 +204,9 @@ class Profile:
     end: str = ""
     """Last event time of the reference, where it is known."""
 
+    settings: str = ""
+    """Hash of the config's settings that the profile was built with."""
+
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Columns that are no features, and why."""
 
@@ -223,13 +226,13 @@ class Profile:
         counted on.
         """
         bins = [[f.name, f.kind, asdict(f.bins)] for f in self.features]
-        return _hash([bins, [[s.name, list(s.values)] for s in self.segments]])
+        return content_hash([bins, [[s.name, list(s.values)] for s in self.segments]])
 
     @cached_property
     def hash(self) -> str:
         """Hash of everything that scores depend on: bins and counts."""
         counts = [self.counts.tolist(), sorted(_segment_rows(self))]
-        return _hash([self.bins_hash, self.model, counts])
+        return content_hash([self.bins_hash, self.model, counts])
 
 
 def numeric_bins(
@@ -329,6 +332,7 @@ def to_json(profile: Profile) -> str:
         "model": profile.model,
         "hash": profile.hash,
         "created": profile.created,
+        "settings": profile.settings,
         "source": profile.source,
         "rows": profile.rows,
         "start": profile.start,
@@ -418,6 +422,7 @@ def _parsed(document: dict[str, Any]) -> Profile:
             for s in segments
             for segment, vector in s["counts"].items()
         },
+        settings=document["settings"],
         source=document["source"],
         created=document["created"],
         start=document["start"],
@@ -441,6 +446,7 @@ def _segment_rows(profile: Profile) -> list[list[Any]]:
     return [[by, name, v.tolist()] for (by, name), v in profile.segment_counts.items()]
 
 
-def _hash(content: object) -> str:
+def content_hash(content: object) -> str:
+    """A short hash of anything that JSON can hold."""
     text = json.dumps(content, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

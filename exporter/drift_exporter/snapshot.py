@@ -5,10 +5,10 @@ Pure: knows the shape of results, not how they are computed, stored or shown.
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from drift_exporter.verdict import Floats, Integers, Verdict
+from drift_exporter.verdict import Floats, Integers, Reason, State, Verdict
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,15 @@ class Snapshot:
     def stale(self, now: float) -> bool:
         """Whether the scores are too old to be shown."""
         return self.last_success is None or now - self.last_success > self.stale_after_seconds
+
+    def expired(self) -> "Snapshot":
+        """The snapshot without its scores: what is shown once they are stale."""
+        gone = Verdict(State.NOT_EVALUATED, Reason.STALE)
+        windows = tuple(
+            replace(w, scores={}, segments=(), verdicts=(gone,) * len(w.verdicts))
+            for w in self.windows
+        )
+        return replace(self, windows=windows)
 
 
 class Board:

@@ -31,6 +31,7 @@ class Reason(StrEnum):
     COLUMN_MISSING = "column_missing"
     REFERENCE_EMPTY = "reference_empty"
     CONSTANT = "constant"
+    STALE = "stale"
 
 
 @dataclass(frozen=True)

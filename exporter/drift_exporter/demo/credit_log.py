@@ -69,6 +69,11 @@ class Drift:
     end: float = np.inf
     """Event time from which they no longer do."""
 
+    @property
+    def ends(self) -> bool:
+        """Whether the old people ever come back."""
+        return bool(np.isfinite(self.end))
+
     def holds(self, times: Floats) -> NDArray[np.bool_]:
         """Which of the event times lie in the drift."""
         holds: NDArray[np.bool_] = (times >= self.start) & (times < self.end)
@@ -157,6 +162,9 @@ def _applications(
     large = np.where(shares[5] < 0.92, "desktop", "tablet")
     device = np.where(shares[5] < 0.55 + 0.03 * evening, "mobile", large).astype(object)
 
+    employment = _categories(EMPLOYMENTS, shares[12])
+    employment[shares[11] < 0.02] = None
+
     log_odds = (
         -2.6
         - 0.55 * (log_income - INCOME_LOG_MEAN) / INCOME_LOG_DEVIATION
@@ -183,7 +191,7 @@ def _applications(
         "savings": _with_gaps(savings.round(2), shares[9], 0.03),
         "purpose": purpose,
         SEGMENT: _categories(REGIONS, shares[10]),
-        "employment": np.where(shares[11] < 0.02, None, _categories(EMPLOYMENTS, shares[12])),
+        "employment": employment,
         "device": device,
         "is_existing_customer": existing,
         PREDICTION: _sigmoid(log_odds).round(5),

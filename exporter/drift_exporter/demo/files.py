@@ -6,10 +6,12 @@ Knows the formats and how a file appears or grows; every time is an argument.
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from drift_exporter.demo.credit_log import (
     DAY_SECONDS,
@@ -34,6 +36,7 @@ def write_history(
     start: float,
     end: float,
     seed: int,
+    *,
     traffic: Traffic = SAMPLED,
     progress: Progress = lambda _: None,
 ) -> int:
@@ -81,6 +84,7 @@ class Tail:
         path: Path,
         start: float,
         seed: int,
+        *,
         drift: Drift | None = None,
         traffic: Traffic = LIVE,
     ) -> None:
@@ -126,15 +130,19 @@ def _table(columns: Columns) -> pa.Table:
 def _lines(columns: Columns) -> bytes:
     times = np.rint(columns[TIMESTAMP] * 1000).astype("datetime64[ms]")
     texts = np.datetime_as_string(times, unit="ms", timezone="UTC")
-    # A missing number is NaN, which JSON does not have.
-    cells = [
-        np.where(values != values, None, values.astype(object)).tolist()  # noqa: PLR0124
-        for name, values in columns.items()
-        if name != TIMESTAMP
-    ]
+    cells = [_cells(values) for name, values in columns.items() if name != TIMESTAMP]
     names = list(columns)
     lines = [
         json.dumps(dict(zip(names, row, strict=True)), allow_nan=False, separators=(",", ":"))
         for row in zip(texts.tolist(), *cells, strict=True)
     ]
     return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _cells(values: NDArray[Any]) -> list[Any]:
+    cells = values.astype(object)
+    if values.dtype.kind == "f":
+        # JSON has no NaN.
+        cells[np.isnan(values)] = None
+    listed: list[Any] = cells.tolist()
+    return listed

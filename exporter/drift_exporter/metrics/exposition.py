@@ -38,6 +38,11 @@ class _Body:
     zipped: bytes
 
 
+def no_health() -> CollectorRegistry:
+    """A registry without metrics, where there is no server to tell of."""
+    return CollectorRegistry()
+
+
 class Exposition:
     """Bytes for scrapes, from the newest snapshots and our own health."""
 
@@ -85,7 +90,7 @@ class Exposition:
 
     def _own_health(self, *, openmetrics: bool) -> bytes:
         if openmetrics:
-            return bytes(generate_openmetrics(self._health))
+            return bytes(generate_openmetrics(self._health))  # type: ignore[no-untyped-call]
         return bytes(generate_latest(self._health))
 
     def _unchanged(self, snapshots: Sequence[Snapshot], now: float) -> bool:
@@ -110,15 +115,16 @@ class Exposition:
 
 def _render(snapshot: Snapshot, stale: bool) -> _Lines:
     lines = {}
+    shown = snapshot.expired() if stale else snapshot
     for family in FAMILIES:
         if family.score and stale:
             continue
-        found = list(family.fill(snapshot))
+        found = list(family.fill(shown))
         if found:
             metric = _metric(family)
             for labels, value in found:
                 metric.add_metric(labels, value)
-            rendered = bytes(generate_latest(_One(metric))  # type: ignore[no-untyped-call])
+            rendered = bytes(generate_latest(_One(metric)))
             lines[family.name] = (rendered.split(b"\n", 2)[2], len(found))
     return _Lines(snapshot, stale, lines)
 

@@ -7,6 +7,7 @@ Knows snapshots; never how bytes are made or served.
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from drift_exporter.snapshot import FeatureInfo, Snapshot, WindowResult
 
@@ -222,21 +223,18 @@ def _role_families(role: str) -> tuple[list[Family], list[Family], list[Family]]
             "reference is added.",
             (*labels, "statistic", "severity"),
             _thresholds(role),
-            score=True,
         ),
         Family(
             f"{name}evaluated",
             "1 if the last run scored this column in this window, else 0.",
             labels,
             _per_window(role, lambda window, i: float(window.verdicts[i].evaluated)),
-            score=True,
         ),
         Family(
             f"{name}not_evaluated",
             "1 for the reason why this column was not scored in this window.",
             (*labels, "reason"),
             _not_evaluated(role),
-            score=True,
         ),
         Family(
             f"{name}samples",
@@ -288,14 +286,8 @@ def _families() -> tuple[Family, ...]:
         _segment_rows,
         score=True,
     )
-    return (
-        *MODEL_FAMILIES,
-        *sum(first, []),
-        *sum(others, []),
-        *sum(facts, []),
-        *segments,
-        segment_rows,
-    )
+    roles = chain(*first, *others, *facts)
+    return (*MODEL_FAMILIES, *roles, *segments, segment_rows)
 
 
 MODEL: Labels = ("model",)

@@ -39,7 +39,7 @@ class Health:
     """Counters and gauges of the exporter itself."""
 
     def __init__(self, version: str, revision: str) -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         registry = self.registry
         ProcessCollector(registry=registry)

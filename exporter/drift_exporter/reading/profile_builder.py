@@ -22,6 +22,7 @@ from drift_exporter.profile import (
     Role,
     SegmentColumn,
     category_bins,
+    content_hash,
     numeric_bins,
     with_counts,
 )
@@ -91,6 +92,7 @@ def build_profile(
             _segment(name, categorical.categorical[name], model.max_segments)
             for name in model.segments
         ),
+        settings=settings_hash(model),
         source=_source_text(model),
         created=_iso(now),
         start=_iso(numeric.start),
@@ -121,6 +123,18 @@ def _counted(
             + "; name data that has some"
         )
     return with_counts(profile, total, segments)
+
+
+def settings_hash(model: ModelConfig) -> str:
+    """Hash of the settings that a profile depends on: another hash asks for another profile."""
+    features = model.features.model_dump(mode="json")
+    for settings in features["overrides"].values():
+        del settings["thresholds"], settings["importance"]
+    reference = model.reference.model_dump(
+        mode="json", include={"table", "query", "timestamp", "start", "end", "format"}
+    )
+    rest = model.model_dump(mode="json", include={"prediction", "label", "segments", "max_segments"})
+    return content_hash([features, reference, rest, masked_url(model.reference.url)])
 
 
 def moment(text: str | None) -> float | None:

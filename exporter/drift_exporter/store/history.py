@@ -1,0 +1,93 @@
+"""Scores of past windows, for plots.
+
+Knows PSI and state by feature and window; knows neither thresholds nor counts.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
+
+from sqlalchemy import Connection, delete, insert, select
+
+from drift_exporter.store import tables
+from drift_exporter.store.codec import Score, pack_names, pack_scores, unpack_names, unpack_scores
+
+Scores = Mapping[str, tuple[int, Mapping[str, Score]]]
+"""By window, its end and the score of each feature."""
+
+_ROWS_AT_ONCE = 32
+
+
+class PackedScores(NamedTuple):
+    """Scores of one window, ready to be written."""
+
+    window: str
+    window_end: int
+    names: bytes
+    scores: bytes
+
+
+def pack(scores: Scores) -> list[PackedScores]:
+    """Pack scores, before a transaction begins."""
+    return [
+        PackedScores(window, end, pack_names(list(features)), pack_scores(features))
+        for window, (end, features) in scores.items()
+    ]
+
+
+def record(connection: Connection, model: str, packed: list[PackedScores]) -> None:
+    """Keep scores; those of the same window and end are replaced."""
+    t = tables.scores.c
+    for row in packed:
+        same = (t.model == model) & (t.window == row.window) & (t.window_end == row.window_end)
+        connection.execute(delete(tables.scores).where(same))
+        connection.execute(
+            insert(tables.scores).values(
+                model=model,
+                window=row.window,
+                window_end=row.window_end,
+                feature_list_id=_feature_list(connection, model, row.names),
+                scores=row.scores,
+            )
+        )
+
+
+def read(
+    connection: Connection,
+    model: str,
+    window: str,
+    between: tuple[int, int],
+    features: Collection[str] | None,
+) -> Iterator[tuple[int, dict[str, Score]]]:
+    """Scores of windows that end in ``[since, until]``, the oldest first."""
+    t = tables.scores.c
+    query = (
+        select(t.window_end, t.feature_list_id, t.scores)
+        .where(t.model == model, t.window == window, t.window_end.between(*between))
+        .order_by(t.window_end)
+    )
+    names: dict[int, list[str]] = {}
+    streaming = connection.execution_options(yield_per=_ROWS_AT_ONCE)
+    for row in streaming.execute(query):
+        if row.feature_list_id not in names:
+            names[row.feature_list_id] = _names(connection, row.feature_list_id)
+        yield row.window_end, unpack_scores(row.scores, names[row.feature_list_id], features)
+
+
+def _feature_list(connection: Connection, model: str, names: bytes) -> int:
+    t = tables.feature_lists.c
+    # Of the model too: shards that keep equal lists must not meet on one row.
+    digest = hashlib.sha256(b"\0".join((model.encode(), names))).hexdigest()
+    query = select(t.id).where(t.digest == digest)
+    found = connection.execute(query).scalar_one_or_none()
+    if found is None:
+        connection.execute(insert(tables.feature_lists).values(digest=digest, names=names))
+        found = connection.execute(query).scalar_one()
+    return int(found)
+
+
+def _names(connection: Connection, feature_list_id: int) -> list[str]:
+    t = tables.feature_lists.c
+    return unpack_names(
+        connection.execute(select(t.names).where(t.id == feature_list_id)).scalar_one()
+    )

@@ -1,0 +1,1 @@
+"""Migrations of the store's schema, one file per version in ``versions``."""

@@ -1,0 +1,1 @@
+"""Versions of the schema; a file here never changes once it was released."""
