@@ -104,7 +104,8 @@ def _counts(bins: Bins, columns: Columns) -> dict[str, NDArray[np.int64]]:
         missing = _missing(columns[name])
         values = columns[name][~missing]
         if _is_category(values):
-            per_bin = np.array([np.sum(values.astype(str) == kept) for kept in limits])
+            texts = values.astype(str)
+            per_bin = np.array([np.sum(texts == kept) for kept in limits])
         else:
             per_bin = np.bincount(
                 np.searchsorted(limits, values, side="right"), minlength=limits.size + 1

@@ -110,6 +110,17 @@ def test_disjoint_histograms_are_at_distance_one(statistic: Statistic, pair: Pai
     assert float(found) == pytest.approx(1, abs=1e-12)
 
 
+@_table([*RAW, ks_statistic])
+def test_rounding_takes_no_distance_above_one(statistic: Statistic) -> None:
+    """Of 2000 disjoint pairs of 24 bins, some add up to a little more than 1 in floats."""
+    some = np.random.default_rng(0).integers(0, 10_000, (2000, 24))
+    none = np.zeros_like(some)
+
+    found = statistic(np.hstack([some, none]), np.hstack([none, some[::-1]]))
+
+    assert found.max() <= 1
+
+
 @_table(ALL)
 @unhurried
 @given(pair=pairs())
@@ -258,7 +269,19 @@ def test_divergences_are_those_of_scipy(pair: Pair) -> None:
 
 
 @unhurried
-@given(rows=st.integers(10**14, 10**15), moved=st.integers(10**8, 10**11))
+@given(rows=st.integers(10**14, 10**15), moved=st.integers(10**9, 10**11))
+def test_divergences_survive_huge_counts(rows: int, moved: int) -> None:
+    """With shares q and q (1 + x), KL is the series of sum(q ((1 + x) ln(1 + x) - x))."""
+    d = moved / rows
+    series = [q * (x**2 / 2 - x**3 / 6 + x**4 / 12) for q, x in [(1 / 3, d), (2 / 3, -d / 2)]]
+
+    found = kl_divergence([rows, 2 * rows], [rows + moved, 2 * rows - moved])
+
+    assert float(found) == pytest.approx(sum(series), rel=1e-8)
+
+
+@unhurried
+@given(rows=st.integers(10**14, 10**15), moved=st.integers(10**9, 10**11))
 def test_js_distance_survives_huge_counts(rows: int, moved: int) -> None:
     """Where the formula as written loses all digits, the series of the formula is met."""
     d = moved / rows

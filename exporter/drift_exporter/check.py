@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from drift_exporter.config import RATES, SEVERITIES, STATISTICS, ModelConfig
+from drift_exporter.config import RATES, SEVERITIES, STATISTICS, ModelConfig, moment
 from drift_exporter.counts import SliceKey, Vector
 from drift_exporter.errors import DriftExporterError, RunStoppedError, RunTimeoutError, StoreError
 from drift_exporter.profile import Profile
@@ -145,11 +145,10 @@ def run(
                 job.model.name,
                 job.profile.bins_hash,
                 job.model.slice_seconds,
-                span.start,
-                span.end,
+                span,
                 counted.slices,
                 finished,
-                span.end,
+                counted_to=span.end,
                 scores={w.window: (w.end, history_of(snapshot, w)) for w in windows},
             )
         except StoreError as error:
@@ -323,4 +322,8 @@ def blank_snapshot(model: ModelConfig, interval_seconds: float) -> Snapshot:
         stale_after_seconds=stale,
         version=model.version,
         owner=model.owner,
+        team=model.team,
+        tier=model.tier,
+        trained=moment(model.trained),
+        retrain_every_seconds=model.retrain_every.seconds if model.retrain_every else None,
     )

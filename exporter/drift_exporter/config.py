@@ -262,8 +262,8 @@ class Source(Model):
 
     url: str = Field(default="", repr=False)
     """Path or glob of files (Parquet, CSV, JSON Lines, Arrow; gzip), `s3://…`, `gs://…`, or the
-    URL of a database: `postgresql://user@host/db`, `duckdb:///path.db` (`duckdb:////path.db` from
-    the root). Relative paths start at the config file's folder."""
+    URL of a database: `postgresql://user@host/db`, `duckdb:///folder/path.db`. Relative paths start
+    at the config file's folder (`data/*.csv`, `duckdb://path.db`)."""
 
     url_file: str | None = None
     """File that holds the URL, instead of `url`; for mounted secrets. Read at start and reload."""
@@ -346,6 +346,14 @@ Moment = Annotated[
     str, AfterValidator(_checked_moment), Field(json_schema_extra={"pattern": f"^{_MOMENT}$"})
 ]
 """A date or an ISO 8601 time; without an offset it is UTC."""
+
+
+def moment(text: str | None) -> float | None:
+    """Seconds since the epoch of an ISO 8601 date or time; without an offset it is UTC."""
+    if text is None:
+        return None
+    found = datetime.fromisoformat(text)
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
 class Reference(Source):
@@ -493,7 +501,19 @@ class ModelConfig(Model):
     """Version that is deployed; shown as info."""
 
     owner: str = ""
-    """Person or team that is told; shown as info."""
+    """Person who answers for the model; a label of its alerts."""
+
+    team: str = ""
+    """Team that is told; a label of its alerts, to route by."""
+
+    tier: Literal["low", "medium", "high"] = "medium"
+    """What a wrong prediction costs; decides who is paged, and how fast (docs/alerting.md)."""
+
+    trained: Moment | None = None
+    """When the deployed version was trained."""
+
+    retrain_every: PositiveDuration | None = None
+    """How often the model is meant to be retrained; needs `trained`."""
 
     reference: Annotated[
         Reference, BeforeValidator(_as_mapping, json_schema_input_type=Reference | str)
@@ -575,6 +595,12 @@ class ModelConfig(Model):
                 "such as '15 2 * * mon-fri'"
             )
         return value
+
+    @model_validator(mode="after")
+    def _trained_is_known(self) -> Self:
+        if self.retrain_every is not None and self.trained is None:
+            raise ValueError("retrain_every needs trained, the date of the deployed version")
+        return self
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -21,7 +21,7 @@ LogFormat = Literal["logfmt", "json"]
 FORMATS: tuple[str, ...] = get_args(LogFormat)
 """Names of the formats."""
 
-LEVELS: Mapping[str, int] = {
+LEVELS: dict[str, int] = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
     "warn": logging.WARNING,
@@ -33,7 +33,6 @@ Field = str | int | float | bool
 
 _OWN = "drift_exporter"
 _QUIET = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi", "apscheduler", "alembic")
-_KEYS = ("time", "level", "source", "msg", "err", "stack")
 # What every record has, and what uvicorn adds for terminals.
 _NOT_EXTRA = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",
@@ -41,8 +40,9 @@ _NOT_EXTRA = frozenset(vars(logging.makeLogRecord({}))) | {
     "taskName",
     "color_message",
 }
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,31}://)(\S+)")
-_PORT = re.compile(r"\d{1,5}(?:[/?#]|$)")
+# What follows a scheme, up to a space or the next scheme.
+_URL = re.compile(r"://((?:(?!://)\S)+)")
+_PORT = re.compile(r"\d{1,5}[/?#]")
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -96,18 +96,11 @@ def fields(record: logging.LogRecord) -> dict[str, Field]:
         "source": f"{record.filename}:{record.lineno}",
         "msg": _text(record.getMessage()),
     }
+    last = _error_fields(record)
     for key, value in vars(record).items():
         if key not in _NOT_EXTRA and value is not None:
-            found[f"{key}_" if key in found or key == "stack" else _text(key)] = _plain(value)
-    error = record.exc_info[1] if record.exc_info else None
-    stack = record.stack_info
-    if error is not None:
-        found["err"] = _text(_told(error))
-        if not isinstance(error, DriftExporterError):
-            stack = "".join(traceback.format_exception(error)).rstrip()
-    if stack:
-        found["stack"] = _text(stack)
-    return found
+            found[f"{key}_" if key in found or key in last else _text(key)] = _plain(value)
+    return found | last
 
 
 def logfmt(found: Mapping[str, Field]) -> str:
@@ -138,6 +131,19 @@ def _level(number: int) -> str:
     return next((name for name in reversed(LEVELS) if number >= LEVELS[name]), "debug")
 
 
+def _error_fields(record: logging.LogRecord) -> dict[str, Field]:
+    found: dict[str, Field] = {}
+    error = record.exc_info[1] if record.exc_info else None
+    stack = record.stack_info
+    if error is not None:
+        found["err"] = _text(_told(error))
+        if not isinstance(error, DriftExporterError):
+            stack = "".join(traceback.format_exception(error)).rstrip()
+    if stack:
+        found["stack"] = _text(stack)
+    return found
+
+
 def _told(error: BaseException) -> str:
     told: list[str] = []
     seen: set[int] = set()
@@ -161,14 +167,12 @@ def _text(text: str) -> str:
 
 
 def _masked_url(match: re.Match[str]) -> str:
-    # The last @ counts: a password may hold one. Nothing here can backtrack far, and no
-    # length of a password gets it through.
-    scheme, rest = match.groups()
-    head, at, tail = rest.rpartition("@")
+    # The last @ counts: a password may hold one. Every step is linear in the length.
+    head, at, tail = match[1].rpartition("@")
     user, colon, password = head.partition(":")
     if not at or not colon or "/" in user or _PORT.match(password):
-        return match.group()
-    return f"{scheme}{user}:***@{tail}"
+        return match[0]
+    return f"://{user}:***@{tail}"
 
 
 def _word(value: Field) -> str:

@@ -6,6 +6,7 @@ source, clock or folder, and holds no row of the reference.
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -115,7 +116,7 @@ class NumericBins:
         The cell of ``x`` is the number of cuts that are at most ``x``: 0 lies below the
         reference, ``bins + 1`` above it. Equal cuts enclose a cell that stays empty.
         """
-        above = np.nextafter(self.high, np.inf)
+        above = _after(self.high)
         return np.maximum.accumulate(np.array([self.low, *self.edges, above], dtype=np.float64))
 
     @property
@@ -262,13 +263,15 @@ def numeric_bins(
         edges = [float(edge) for edge in binning]
         low, high = min(low, edges[0]), max(high, edges[-1])
     elif sketch.distinct == 1:
-        edges = [low, float(np.nextafter(low, np.inf))]
+        edges = [low, _after(low)]
     elif binning == "uniform":
-        edges = _rising(np.linspace(low, high, bins + 1)[1:-1], low)
+        shares = np.arange(1, bins) / bins
+        edges = _rising(low * (1 - shares) + high * shares, low)
     elif 1 < len(sketch.values) <= FEW_VALUES:
         edges = list(sketch.values[1:])
     else:
         edges = _quantile_edges(grid, bins)
+    edges = [edge for edge in edges if math.isfinite(edge)]
     return NumericBins(tuple(edges), low, high, _sigma(grid, sketch.deviation))
 
 
@@ -283,11 +286,16 @@ def _quantile_edges(grid: NDArray[np.float64], bins: int) -> list[float]:
         return _rising(grid[_at(shares, GRID)], low)
     rest = grid[1:][~np.isin(grid[1:], atoms)]
     pieces = round((bins - 2) * rest.size / GRID)
-    own = np.concatenate((atoms, np.nextafter(atoms, np.inf)))
+    own = np.concatenate((atoms, [_after(float(atom)) for atom in atoms]))
     between = (
         rest[_at([k / pieces for k in range(1, pieces)], rest.size - 1)] if rest.size else rest
     )
     return [float(edge) for edge in np.unique(np.concatenate((own, between[between > low])))]
+
+
+def _after(value: float) -> float:
+    """The next number above; of the largest one, infinity."""
+    return math.nextafter(value, math.inf)
 
 
 def _at(shares: Sequence[float], last: int) -> NDArray[np.intp]:
@@ -300,7 +308,8 @@ def _rising(edges: NDArray[np.float64], low: float) -> list[float]:
 
 
 def _sigma(grid: NDArray[np.float64], deviation: float) -> float:
-    spread = float(grid[GRID * 9 // 10] - grid[GRID // 10]) / SIGMAS_Q10_TO_Q90
+    # Python's floats: a range wider than a float holds is infinite, not a warning.
+    spread = (float(grid[GRID * 9 // 10]) - float(grid[GRID // 10])) / SIGMAS_Q10_TO_Q90
     for sigma in (spread, deviation):
         if np.isfinite(sigma) and sigma > 0:
             return sigma

@@ -36,16 +36,14 @@ OVERLAP = "overlap"
 """Reason of a skip: the model's last run was still going."""
 
 _DAY_SECONDS = 86400
-_CRON_FIELDS = {
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_CRON_FIELDS: dict[str, tuple[int, int, tuple[str, ...]]] = {
     "minute": (0, 59, ()),
     "hour": (0, 23, ()),
     "day of month": (1, 31, ()),
-    "month": (
-        1,
-        12,
-        tuple(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]),
-    ),
-    "day of week": (0, 7, tuple(["sun", "mon", "tue", "wed", "thu", "fri", "sat"])),
+    "month": (1, 12, _MONTHS),
+    "day of week": (0, 7, _WEEKDAYS),
 }
 _CRON_ITEM = re.compile(r"(?:(\*)|(\w+)(?:-(\w+))?)(?:/(\d{1,4}))?", re.ASCII)
 
@@ -111,7 +109,7 @@ class Scheduler:
     ``on_skip(name, reason)`` is called for a run that was due and not made, from the thread
     that starts all runs: it must be quick. ``on_timeout(name, seconds)`` for a run that was
     given up, ``on_error(name, exception)`` for one that raised. At most one of the two is
-    called for a run, and neither after the run claimed its right to publish and returned.
+    called for a run. Calls of ``schedule`` and ``unschedule`` come one after another.
     """
 
     def __init__(
@@ -119,7 +117,7 @@ class Scheduler:
         *,
         on_skip: Callable[[str, str], None],
         on_timeout: Callable[[str, float], None],
-        on_error: Callable[[str, Exception], None],
+        on_error: Callable[[str, BaseException], None],
     ) -> None:
         self._on_skip = on_skip
         self._on_timeout = on_timeout
@@ -200,7 +198,7 @@ class Scheduler:
             return
         self._jobs.remove_job(name)
         with self._lock:
-            del self._plans[name]
+            self._plans.pop(name, None)
             run = self._running.get(name)
         if run is not None:
             run.ticket.abandon()
@@ -288,7 +286,7 @@ class Scheduler:
             watch.start()
             run.plan.work(run.ticket)
             run.ticket.finish()
-        except Exception as error:  # noqa: BLE001 - whatever one run raises, the others go on
+        except BaseException as error:  # noqa: BLE001 - a library may even call sys.exit()
             self._failed(run, error)
         finally:
             watch.cancel()
@@ -300,7 +298,7 @@ class Scheduler:
             _log.error("run given up", extra={"model": run.name, "timeout_seconds": seconds})
             self._tell(self._on_timeout, run.name, seconds)
 
-    def _failed(self, run: _Run, error: Exception) -> None:
+    def _failed(self, run: _Run, error: BaseException) -> None:
         asked = isinstance(error, RunStoppedError) and run.ticket.stopped()
         if run.ticket.finish() and not asked:
             _log.error("run failed", exc_info=error, extra={"model": run.name})
@@ -384,18 +382,18 @@ def _trigger(interval_seconds: float, cron: str | None, first: datetime) -> Any:
         return IntervalTrigger(seconds=interval_seconds, start_date=first, timezone=UTC)
     minute, hour, day, month, weekday = _parse_cron(cron)
     return CronTrigger(
-        minute=_joined(minute),
-        hour=_joined(hour),
-        day=_joined(day),
-        month=_joined(month),
+        minute=_joined(minute, 60),
+        hour=_joined(hour, 24),
+        day=_joined(day, 31),
+        month=_joined(month, 12),
         # Cron's week starts with Sunday, APScheduler's with Monday.
-        day_of_week=_joined(tuple((number - 1) % 7 for number in weekday)),
+        day_of_week=_joined(tuple((number - 1) % 7 for number in weekday), 7),
         timezone=UTC,
     )
 
 
-def _joined(numbers: tuple[int, ...]) -> str:
-    return ",".join(map(str, numbers))
+def _joined(numbers: tuple[int, ...], size: int) -> str:
+    return "*" if len(numbers) == size else ",".join(map(str, numbers))
 
 
 def _parse_cron(text: str) -> tuple[tuple[int, ...], ...]:
@@ -430,7 +428,7 @@ def _numbers(text: str, name: str, item: str) -> range:
         star, first, last, step = match.groups()
         start = low if star else _number(first, low, names)
         end = _number(last, low, names) if last else high if star or step else start
-        if end == 0 and last == "sun":
+        if end == 0 and last and last.lower() == "sun":
             end = 7
         stride = int(step or 1)
         if low <= start <= end <= high and 1 <= stride <= high:

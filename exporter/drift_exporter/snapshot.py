@@ -95,6 +95,12 @@ class Snapshot:
     stale_after_seconds: float
     version: str = ""
     owner: str = ""
+    team: str = ""
+    tier: str = "medium"
+    trained: float | None = None
+    """When the deployed version was trained, in seconds since the epoch."""
+
+    retrain_every_seconds: float | None = None
     features: tuple[FeatureInfo, ...] = ()
     reference: str = ""
     """Source of the reference, without secrets."""

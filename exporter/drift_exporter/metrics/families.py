@@ -204,8 +204,12 @@ def _phases(snapshot: Snapshot) -> Iterator[Sample]:
 
 
 def _model_info(snapshot: Snapshot) -> Iterator[Sample]:
-    labels = (snapshot.model, snapshot.version, snapshot.owner)
-    yield (*labels, snapshot.reference, snapshot.reference_hash), 1.0
+    yield (snapshot.model, snapshot.version, snapshot.owner, snapshot.team, snapshot.tier), 1.0
+
+
+def _reference_info(snapshot: Snapshot) -> Iterator[Sample]:
+    if snapshot.reference_hash:
+        yield (snapshot.model, snapshot.reference, snapshot.reference_hash), 1.0
 
 
 def _role_families(role: str) -> tuple[list[Family], list[Family], list[Family]]:
@@ -294,9 +298,27 @@ MODEL: Labels = ("model",)
 MODEL_FAMILIES: tuple[Family, ...] = (
     Family(
         "modeldrift_model_info",
-        "Version, owner and reference of a model.",
-        ("model", "version", "owner", "reference", "reference_hash"),
+        "Version, owner, team and tier of a model, to join alerts with.",
+        ("model", "version", "owner", "team", "tier"),
         _model_info,
+    ),
+    Family(
+        "modeldrift_reference_info",
+        "Source of a model's reference and hash of its profile.",
+        ("model", "reference", "reference_hash"),
+        _reference_info,
+    ),
+    Family(
+        "modeldrift_model_trained_timestamp_seconds",
+        "When the deployed version was trained, as the config says.",
+        MODEL,
+        _model(lambda s: s.trained),
+    ),
+    Family(
+        "modeldrift_model_retrain_interval_seconds",
+        "How often the model is meant to be retrained, as the config says.",
+        MODEL,
+        _model(lambda s: s.retrain_every_seconds),
     ),
     Family(
         "modeldrift_run_success",

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from drift_exporter.config import ModelConfig, masked_url
+from drift_exporter.config import ModelConfig, masked_url, moment
 from drift_exporter.errors import ProfileError, SchemaError
 from drift_exporter.profile import (
     FEW_VALUES,
@@ -133,16 +133,9 @@ def settings_hash(model: ModelConfig) -> str:
     reference = model.reference.model_dump(
         mode="json", include={"table", "query", "timestamp", "start", "end", "format"}
     )
-    rest = model.model_dump(mode="json", include={"prediction", "label", "segments", "max_segments"})
+    roles = {"prediction", "label", "segments", "max_segments"}
+    rest = model.model_dump(mode="json", include=roles)
     return content_hash([features, reference, rest, masked_url(model.reference.url)])
-
-
-def moment(text: str | None) -> float | None:
-    """Seconds since the epoch of an ISO 8601 date or time; without an offset it is UTC."""
-    if text is None:
-        return None
-    found = datetime.fromisoformat(text)
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
 def _iso(seconds: float | None) -> str:

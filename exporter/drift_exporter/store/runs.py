@@ -28,7 +28,7 @@ def record(connection: Connection, model: str, run: Run) -> None:
         "finished": run.finished,
         "success": run.success,
         "reason": run.reason,
-        "error": run.error,
+        "error": _storable(run.error),
         "rows_read": run.rows_read,
         "rows_rejected": json.dumps(dict(run.rows_rejected)),
         "phase_seconds": json.dumps(dict(run.phase_seconds)),
@@ -56,6 +56,11 @@ def last(connection: Connection, model: str, *, success: bool) -> Run | None:
         query = query.where(tables.runs.c.success)
     row = connection.execute(query.order_by(tables.runs.c.id.desc()).limit(1)).one_or_none()
     return None if row is None else _stored(row).run
+
+
+def _storable(text: str) -> str:
+    """The text without what PostgreSQL refuses: NUL, and the odd bytes of a file's name."""
+    return text.replace("\0", "").encode(errors="replace").decode()
 
 
 def _stored(row: Row[Any]) -> StoredRun:

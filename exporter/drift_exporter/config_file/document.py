@@ -1,38 +1,21 @@
-"""The config file: YAML and environment in, a Config or every error with its place out.
+"""A YAML file as plain data, with the place of every value and what is wrong with it.
 
-Knows where each value stands in the file and how to say what is wrong with it; never what
-a key means (that is ``config``) and never shows a value that came from the environment,
-from ``url_file`` or as the password of a URL: errors quote the file as it is written.
+Owner of ruamel.yaml. Knows nothing of the models; quotes the file only as it is written, so
+that no value of the environment can get into a message.
 """
 
-import glob
-import hashlib
-import json
-import os
 import re
-from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping
 from io import StringIO
 from pathlib import Path
-from types import UnionType
-from typing import Any, NamedTuple, Union, get_args, get_origin
+from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
-from drift_exporter.config import (
-    HAS_SCHEME,
-    Config,
-    Model,
-    ModelConfig,
-    Source,
-    default_thresholds,
-    masked_url,
-)
+from drift_exporter.config import masked_url
 from drift_exporter.errors import ConfigError
 
 MAX_BYTES = 1024 * 1024
@@ -45,115 +28,30 @@ MAX_DEPTH = 50
 """Deepest nesting; an alias of itself has no end."""
 
 _PREFIX = "tag:yaml.org,2002:"
-_NUMBERS = {"0x": 16, "0o": 8, "0b": 2}
 _VARIABLE = re.compile(r"\$(?:(\$)|\{([A-Za-z_][A-Za-z0-9_]*)\}|(?=(\{)))")
 
 At = tuple[str | int, ...]
 """The keys and positions that lead to a value."""
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
+    """Where a value stands, and what stands there."""
+
     line: int
     found: str
     """What the file says there, fit for a message."""
 
 
-class _Problem(NamedTuple):
+class Problem(NamedTuple):
+    """Something that is wrong with the file."""
+
     line: int
     at: At
     text: str
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Config:
-    """Read the config file, with ``${NAME}`` replaced and paths made absolute.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot be used; the message has a line per error, in the file's order.
-    """
-    document = _Document(path, environ)
-    folder = path.absolute().parent
-    document.read_url_files(folder)
-    if not isinstance(document.data, dict):
-        found = document.places[()].found
-        document.add((), f"found {found}, expected a mapping with the key models")
-        raise document.error()
-    try:
-        config = Config.model_validate(document.data)
-    except ValidationError as error:
-        _explain(error, document)
-        # Not "from error": its text may hold values of the environment.
-        raise document.error() from None
-    if document.problems:
-        raise document.error()
-    return _placed(config, folder)
-
-
-def load_yaml(path: Path) -> object:
-    """Plain data of another YAML file: mappings with text as keys, lists, texts, numbers.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot be read, is not YAML, or names a key twice.
-    """
-    document = _Document(path, environ=None)
-    if document.problems:
-        raise document.error()
-    return document.data
-
-
-def masked_yaml(config: Config) -> str:
-    """The config that runs, with its defaults, as YAML without secrets."""
-    text = StringIO()
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False
-    yaml.allow_unicode = True
-    yaml.width = 4096
-    yaml.dump(_escaped(_masked(config)), text)
-    return text.getvalue()
-
-
-def config_hash(config: Config) -> str:
-    """Twelve hex digits that tell configs apart, the same in every process.
-
-    Secrets are masked first, so that nobody can test guesses of a password against it: to
-    learn whether a password changed, compare the configs themselves.
-    """
-    canonical = json.dumps(_masked(config), sort_keys=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
-
-
-def _masked(config: Config) -> dict[str, Any]:
-    data: dict[str, Any] = config.model_dump(mode="json")
-    places = [data["store"]]
-    for model in data["models"]:
-        places += [model["reference"], model["current"]]
-        defaults = {name: limits and limits.model_dump() for name, limits in _defaults()}
-        model["thresholds"] = {**defaults, **model["thresholds"]}
-    for place in places:
-        place["url"] = masked_url(place["url"])
-    return data
-
-
-def _defaults() -> Iterator[tuple[str, BaseModel | None]]:
-    yield from default_thresholds().items()
-
-
-def _escaped(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _escaped(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_escaped(item) for item in value]
-    return value.replace("$", "$$") if isinstance(value, str) else value
-
-
-# Reading
-
-
-def _text_of(path: Path, limit: int) -> str:
+def text_of(path: Path, limit: int) -> str:
+    """The text of a UTF-8 file of at most so many bytes, or a ValueError that says why not."""
     with path.open("rb") as file:
         content = file.read(limit + 1)
     if len(content) > limit:
@@ -167,9 +65,11 @@ def _text_of(path: Path, limit: int) -> str:
 
 def _composed(path: Path) -> Node:
     try:
-        text = _text_of(path, MAX_BYTES)
+        text = text_of(path, MAX_BYTES)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}; is the path right?") from error
+        raise ConfigError(
+            f"{path}: cannot be read: {error.strerror}; is the path right?"
+        ) from error
     except ValueError as error:
         raise ConfigError(f"{path}: {error}; save it as a small UTF-8 text") from error
     yaml = YAML(typ="safe", pure=True)
@@ -204,30 +104,31 @@ def _said(error: MarkedYAMLError) -> str:
     return f"not YAML: {', '.join(filter(None, (context, problem)))}; {hint}"
 
 
-class _Document:
+class Document:
     """A YAML file as plain data, the place of every value, and what is wrong so far."""
 
     def __init__(self, path: Path, environ: Mapping[str, str] | None) -> None:
         self.path = path
-        self.places: dict[At, _Place] = {}
-        self.problems: list[_Problem] = []
+        self.places: dict[At, Place] = {}
+        self.problems: list[Problem] = []
         self._environ = environ
         self._values = 0
         self.data = self._value(_composed(path), (), 1)
 
     def add(self, at: At, text: str, line: int | None = None) -> None:
-        """Note that something is wrong at a place, or at the nearest one that the file has."""
-        known = at
-        while known not in self.places and known:
-            known = known[:-1]
-        if line is None:
-            line = self.places[known].line if known in self.places else 1
-        self.problems.append(_Problem(line, at, text))
+        """Note that something is wrong at a place."""
+        self.problems.append(Problem(line or self.line(at), at, text))
+
+    def line(self, at: At) -> int:
+        """The line of a value, or of the nearest one around it that the file has."""
+        while at and at not in self.places:
+            at = at[:-1]
+        return self.places[at].line if at in self.places else 1
 
     def error(self) -> ConfigError:
         """All that is wrong, a line each, in the file's order."""
         said = [
-            f"{self.path}:{line}: {_shown(at)}{': ' if at else ''}{text}"
+            f"{self.path}:{line}: {shown(at)}{': ' if at else ''}{text}"
             for line, at, text in sorted(self.problems, key=lambda it: (it.line, str(it.at)))
         ]
         return ConfigError("\n".join(dict.fromkeys(said)))
@@ -244,7 +145,7 @@ class _Document:
             if not isinstance(name, str) or "url" in holder or self.hidden(at):
                 continue
             try:
-                url = _text_of(folder / name, limit=16 * 1024).strip()
+                url = text_of(folder / name, limit=16 * 1024).strip()
                 if not url or len(url.splitlines()) > 1:
                     raise ValueError("has not one line")
             except (OSError, ValueError) as error:
@@ -253,7 +154,7 @@ class _Document:
                 continue
             del holder["url_file"]
             holder["url"] = url
-            self.places[(*at[:-1], "url")] = _Place(place.line, "what url_file holds")
+            self.places[(*at[:-1], "url")] = Place(place.line, "what url_file holds")
 
     def _at(self, at: At) -> Any:
         value: Any = self.data
@@ -268,7 +169,7 @@ class _Document:
                 f"{self.path}:{line}: is nested too deeply or holds too many values once its "
                 "aliases are followed; write it with fewer aliases"
             )
-        self.places[at] = _Place(line, _found(node))
+        self.places[at] = Place(line, _found(node))
         tag = str(node.tag)
         if isinstance(node, MappingNode) and tag == _PREFIX + "map":
             pairs = self._pairs(node, at)
@@ -309,26 +210,15 @@ class _Document:
 
     def _scalar(self, node: ScalarNode, tag: str, at: At) -> object:
         text = str(node.value)
-        plain = text.replace("_", "").lower()
-        try:
-            if tag == "null":
-                return None
-            if tag == "bool":
-                return plain in ("true", "yes", "on", "y")
-            if tag == "int":
-                digits = plain.lstrip("+-")
-                number = int(digits.removeprefix(digits[:2]), _NUMBERS[digits[:2]]) if (
-                    digits[:2] in _NUMBERS
-                ) else int(digits)
-                return -number if plain.startswith("-") else number
-            if tag == "float":
-                return float(plain.replace(".inf", "inf").replace(".nan", "nan"))
-        except ValueError:  # a tag of the user's, or a number as YAML 1.1 wrote it
-            return text
-        if tag not in ("str", "timestamp"):
+        if tag in ("str", "timestamp"):
+            return text if self._environ is None else self._replaced(text, at, self._environ)
+        if tag not in _PLAIN:
             self.add(at, "found a tag, expected plain YAML")
             return None
-        return text if self._environ is None else self._replaced(text, at, self._environ)
+        try:
+            return _PLAIN[tag](text.replace("_", "").lower())
+        except ValueError:  # a tag of the user's, or a number as YAML 1.1 wrote it
+            return text
 
     def _replaced(self, text: str, at: At, environ: Mapping[str, str]) -> str:
         def value_of(match: re.Match[str]) -> str:
@@ -340,6 +230,20 @@ class _Document:
             return "$" if dollar else environ.get(name or "", "")
 
         return _VARIABLE.sub(value_of, text)
+
+
+def _whole(text: str) -> int:
+    base = {"0x": 16, "0o": 8, "0b": 2}.get(text.lstrip("+-")[:2], 10)
+    return int(text, base)
+
+
+_PLAIN: Mapping[str, Callable[[str], object]] = {
+    "null": lambda _: None,
+    "bool": lambda text: text in ("true", "yes", "on", "y"),
+    "int": _whole,
+    "float": lambda text: float(text.replace(".inf", "inf").replace(".nan", "nan")),
+}
+"""How a scalar of a tag becomes a value, in lower case and without underscores."""
 
 
 def _found(node: Node) -> str:
@@ -355,70 +259,26 @@ def _found(node: Node) -> str:
     return repr(text) if str(node.tag) == _PREFIX + "str" else text
 
 
-def _shown(at: At) -> str:
-    shown = ""
+def shown(at: At) -> str:
+    """A place as a person writes it, ``models[0].windows[1]``."""
+    text = ""
     for step in at:
         if isinstance(step, int):
-            shown += f"[{step}]"
+            text += f"[{step}]"
         elif re.fullmatch(r"[\w-]+", step):
-            shown += f".{step}" if shown else step
+            text += f".{step}" if text else step
         else:
-            shown += f"[{step!r}]"
-    return shown
+            text += f"[{step!r}]"
+    return text
 
 
-# What pydantic says, in our words
-
-_EXPECTED = {
-    "dict_type": "a mapping",
-    "finite_number": "a finite number",
-    "float_parsing": "a number",
-    "float_type": "a number",
-    "greater_than": "more than {gt:g}",
-    "greater_than_equal": "at least {ge:g}",
-    "int_from_float": "a whole number",
-    "int_parsing": "a whole number",
-    "int_parsing_size": "a smaller number",
-    "int_type": "a whole number",
-    "less_than": "less than {lt:g}",
-    "less_than_equal": "at most {le:g}",
-    "literal_error": "{expected}",
-    "model_type": "a mapping",
-    "string_too_short": "text that is not empty",
-    "string_type": "text",
-    "too_short": "a list of at least {min_length:g}",
-    "tuple_type": "a list",
-}
-
-
-def _explain(error: ValidationError, document: _Document) -> None:
-    details = error.errors(include_url=False)
-    noted = _Noted(document)
-    for detail in details:
-        noted.add(detail, [other["loc"] for other in details])
-    document.problems += noted.problems
-
-
-class _Noted:
-    """The errors of the models, as problems of the file."""
-
-    def __init__(self, document: _Document) -> None:
-        self.problems: list[_Problem] = []
-        self._document = document
-
-    def add(self, detail: ErrorDetails, all_of: list[At]) -> None:
-        loc, kind = detail["loc"], detail["type"]
-        if kind == "too_short" and any(
-            len(other) > len(loc) and other[: len(loc)] == loc for other in all_of
-        ):
-            return  # pydantic does not count items that have errors of their own
-        at = self._at(loc)
-        if self._document.hidden(at):
-            return
-        self._document_line(detail, at)
-
-    def _document_line(self, detail: ErrorDetails, at: At) -> None:
-        raise NotImplementedError
-
-    def _at(self, loc: At) -> At:
-        raise NotImplementedError
+def yaml_of(value: object) -> str:
+    """Plain data as YAML, mappings in their own order."""
+    text = StringIO()
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False  # type: ignore[assignment]  # ruamel only names None
+    yaml.sort_base_mapping_type_on_output = False
+    yaml.allow_unicode = True
+    yaml.width = 4096
+    yaml.dump(value, text)
+    return text.getvalue()

@@ -1,0 +1,57 @@
+"""Relative paths of a config, made absolute from the folder of its file."""
+
+import glob
+import re
+from pathlib import Path
+from typing import TypeVar
+
+from drift_exporter.config import HAS_SCHEME, Config, ModelConfig, Source
+
+_SourceT = TypeVar("_SourceT", bound=Source)
+
+
+def placed(config: Config, folder: Path) -> Config:
+    """The config with its relative paths made absolute."""
+    store = config.store.model_copy(update={"url": _database(config.store.url, folder)})
+    return config.model_copy(
+        update={
+            "models": tuple(_model_placed(model, folder) for model in config.models),
+            "data_dir": _absolute(config.data_dir, folder),
+            "store": store,
+        }
+    )
+
+
+def _model_placed(model: ModelConfig, folder: Path) -> ModelConfig:
+    update: dict[str, object] = {
+        "reference": _source_placed(model.reference, folder),
+        "current": _source_placed(model.current, folder),
+    }
+    if model.profile:
+        update["profile"] = _absolute(model.profile, folder)
+    return model.model_copy(update=update)
+
+
+def _source_placed(source: _SourceT, folder: Path) -> _SourceT:
+    update = {"url": _database(source.url, folder)}
+    if not HAS_SCHEME.match(source.url):
+        # The folder's own name is no pattern, whatever characters it has.
+        update["url"] = _absolute(source.url, Path(glob.escape(str(folder))))
+    if source.password_file:
+        update["password_file"] = _absolute(source.password_file, folder)
+    return source.model_copy(update=update)
+
+
+def _absolute(text: str, folder: Path) -> str:
+    return str(folder / text)
+
+
+def _database(url: str, folder: Path) -> str:
+    """A database's file, as its engine writes a relative path: SQLite with three slashes."""
+    match = re.match(r"(sqlite(?:\+\w+)?:///)(?!file:)([^/?:][^?]*)(.*)", url, re.DOTALL) or (
+        re.match(r"(duckdb://)([^/?:][^?]*)(.*)", url, re.DOTALL)
+    )
+    if not match:
+        return url
+    scheme, path, query = match.groups()
+    return f"{scheme}{_absolute(path, folder)}{query}"
