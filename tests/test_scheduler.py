@@ -142,6 +142,12 @@ def test_next_run_tells_the_plan(house: House) -> None:
     assert house.scheduler.next_run("c") is None
 
 
+def test_a_plan_needs_a_beat(house: House) -> None:
+    """A model without an interval and without cron cannot be planned."""
+    with pytest.raises(ConfigError, match="model 'a' has neither"):
+        house.plan("a", print, interval_seconds=None)
+
+
 def test_a_plan_replaces_and_ends(house: House) -> None:
     """A model has one plan, the last one, until it is taken away."""
     house.plan("a", print, now=2e9)
@@ -200,7 +206,7 @@ def test_fold(cron: str | None, due: str, now: str, missed: int, following: str)
     day = "2026-03-29T"  # The night in which Europe's clocks change.
     moments = [datetime.fromisoformat(f"{day}{text}+00:00") for text in (due, now, following)]
 
-    trigger = trigger_of(600, cron, moments[0])
+    trigger = trigger_of(600 if cron is None else cron, moments[0])
 
     assert fold(trigger, moments[0], moments[1]) == (missed, moments[2])
 
@@ -488,7 +494,7 @@ def test_a_race_has_one_winner() -> None:
 
 def minute_fires(cron: str, start: datetime, days: int) -> list[datetime]:
     """The minutes at which a cron expression is due, by APScheduler, one after another."""
-    trigger, end, found = trigger_of(0, cron, start), start + timedelta(days=days), [start]
+    trigger, end, found = trigger_of(cron, start), start + timedelta(days=days), [start]
     while found[-1] < end:
         found.append(trigger.get_next_fire_time(found[-1], found[-1]))
     return found[1:]
@@ -509,7 +515,7 @@ def minute_fires(cron: str, start: datetime, days: int) -> list[datetime]:
 )
 def test_longest_gap_of_cron(cron: str, seconds: float) -> None:
     """The longest gap is the one that a calendar shows."""
-    assert longest_gap_seconds(1, cron) == seconds
+    assert longest_gap_seconds(cron) == seconds
 
 
 def test_longest_gap_of_an_interval() -> None:
@@ -541,7 +547,7 @@ def test_longest_gap_is_what_apscheduler_does(cron: str) -> None:
 
     longest = max((later - moment).total_seconds() for moment, later in pairwise(fires))
 
-    assert longest_gap_seconds(1, cron) == longest
+    assert longest_gap_seconds(cron) == longest
 
 
 @pytest.mark.parametrize(
@@ -608,4 +614,4 @@ def test_any_cron_is_read_or_refused(text: str) -> None:
         check_cron(text)
     except ConfigError:
         return
-    assert 60 <= longest_gap_seconds(1, text) <= 40 * 366 * 24 * HOUR
+    assert 60 <= longest_gap_seconds(text) <= 40 * 366 * 24 * HOUR

@@ -204,13 +204,9 @@ def _profile_progress(model: str) -> Any:
 
 
 def _check_config(path: Path) -> None:
-    from drift_exporter import config_file
-    from drift_exporter.scheduler import check_cron
+    from drift_exporter.app import load_config
 
-    config = config_file.load(path, os.environ)
-    for model in config.models:
-        if model.cron is not None:
-            check_cron(model.cron)
+    config = load_config(path, os.environ)
     names = ", ".join(model.name for model in config.models)
     click.echo(f"{path}: fine, {len(config.models)} model(s): {names}")
 

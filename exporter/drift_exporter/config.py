@@ -599,7 +599,11 @@ class ModelConfig(Model):
     @model_validator(mode="after")
     def _trained_is_known(self) -> Self:
         if self.retrain_every is not None and self.trained is None:
-            raise ValueError("retrain_every needs trained, the date of the deployed version")
+            raise wrong(
+                "trained beside it, the date of the deployed version",
+                self.retrain_every.text,
+                "retrain_every",
+            )
         return self
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from drift_exporter.config import Config, Duration, Model
+from drift_exporter.config import STATISTICS, Config, Duration, Model, StatisticName
 
 MINIMAL = """\
 models:
@@ -116,6 +116,7 @@ with [the schema](drift.schema.json) if the file begins with
   and the queries of URLs are masked in messages, in the log and on `/config`.
 - **A key that is not below is an error**, as is one that is given twice. Anchors, aliases and
   `<<` work.
+- **Statistics** are {", ".join(f"`{name}`" for name in STATISTICS)}.
 - **Limits**: 1 MiB, 100 000 values after aliases are followed, 50 levels.
 
 ## A longer example
@@ -179,7 +180,7 @@ def _inner_models(hint: Any) -> list[tuple[type[Model], str]]:
 
 def _section(at: str, model: type[Model]) -> str:
     rows = [
-        f"| `{key}` | {_cell(_kind(field))} | {_default(field)} | {_cell(field.description or '')} |"
+        f"| `{key}` | {_kind(field)} | {_default(field)} | {_cell(field.description or '')} |"
         for key, field in model.model_fields.items()
     ]
     title = f"## `{at}`" if at else "## The top level"
@@ -209,22 +210,29 @@ _WORDS: dict[Any, str] = {
     int: "whole number",
     float: "number",
     Duration: "duration",
+    StatisticName: "statistic",
 }
 
 
 def _words(hint: Any) -> str:
     origin, parts = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        return _words(parts[0])
-    if origin in (Union, UnionType):
-        return " or ".join(_words(part) for part in parts if part is not type(None))
+    if hint in _WORDS:
+        return _WORDS[hint]
+    if origin in (Annotated, Union, UnionType):
+        kinds = parts[:1] if origin is Annotated else parts
+        return " or ".join(_words(part) for part in kinds if part is not type(None))
     if origin is Literal:
         return ", ".join(f"`{part}`" for part in parts)
     if origin is tuple:
-        return f"list: {_words(parts[0])}"
+        return f"list of {_plural(parts[0])}"
     if origin is dict:
-        return f"mapping: {_words(parts[0])} to {_words(parts[1])}"
-    return _WORDS.get(hint, "mapping")
+        return f"mapping of {_words(parts[0])} to {_words(parts[1])}"
+    return "mapping"
+
+
+def _plural(hint: Any) -> str:
+    word = _words(hint)
+    return word if word == "text" else f"{word}s"
 
 
 def _default(field: FieldInfo) -> str:

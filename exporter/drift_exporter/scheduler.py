@@ -137,7 +137,7 @@ class Scheduler:
         name: str,
         work: Work,
         *,
-        interval_seconds: float,
+        interval_seconds: float | None = None,
         cron: str | None = None,
         timeout_seconds: float,
         jitter_seconds: float | None = None,
@@ -167,15 +167,18 @@ class Scheduler:
         Raises
         ------
         ConfigError
-            If the cron expression cannot be used.
+            If the cron expression cannot be used, or neither it nor an interval is given.
         """
-        gap_seconds = longest_gap_seconds(interval_seconds, cron)
+        beat = cron if cron is not None else interval_seconds
+        if beat is None:
+            raise ConfigError(f"model {name!r} has neither an interval nor a cron expression")
+        gap_seconds = longest_gap_seconds(beat)
         if jitter_seconds is None:
             jitter_seconds = min(gap_seconds / 10, 30.0)
         delay_seconds = first_delay_seconds + spread_seconds(name, jitter_seconds)
         start = time.time() if now is None else now
         first = datetime.fromtimestamp(start + delay_seconds, tz=UTC)
-        plan = _Plan(work, _trigger(interval_seconds, cron, first), timeout_seconds, due=first)
+        plan = _Plan(work, _trigger(beat, first), timeout_seconds, due=first)
         self.unschedule(name)
         with self._lock:
             self._plans[name] = plan
@@ -360,27 +363,27 @@ def check_cron(text: str) -> None:
     _parse_cron(text)
 
 
-def longest_gap_seconds(interval_seconds: float, cron: str | None = None) -> float:
-    """The longest time between two planned runs: the interval, or the one of cron if given.
+def longest_gap_seconds(beat: float | str) -> float:
+    """The longest time between two planned runs, of an interval in seconds or of cron's text.
 
     Raises
     ------
     ConfigError
         If the cron expression cannot be used.
     """
-    if cron is None:
-        return interval_seconds
-    fields = _parse_cron(cron)
+    if not isinstance(beat, str):
+        return beat
+    fields = _parse_cron(beat)
     minutes = sorted(60 * hour + minute for hour in fields[1] for minute in fields[0])
     between_days = max((later - day).days for day, later in pairwise(_cron_days(fields)))
     over_night = between_days * _DAY_SECONDS - 60 * (minutes[-1] - minutes[0])
     return float(max(over_night, *(60 * (b - a) for a, b in pairwise(minutes)), 0))
 
 
-def _trigger(interval_seconds: float, cron: str | None, first: datetime) -> Any:
-    if cron is None:
-        return IntervalTrigger(seconds=interval_seconds, start_date=first, timezone=UTC)
-    minute, hour, day, month, weekday = _parse_cron(cron)
+def _trigger(beat: float | str, first: datetime) -> Any:
+    if not isinstance(beat, str):
+        return IntervalTrigger(seconds=beat, start_date=first, timezone=UTC)
+    minute, hour, day, month, weekday = _parse_cron(beat)
     return CronTrigger(
         minute=_joined(minute, 60),
         hour=_joined(hour, 24),

@@ -276,8 +276,9 @@ def yaml_of(value: object) -> str:
     """Plain data as YAML, mappings in their own order."""
     text = StringIO()
     yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False  # type: ignore[assignment]  # ruamel only names None
-    yaml.sort_base_mapping_type_on_output = False
+    yaml.default_flow_style = False
+    # ruamel's annotation only knows None, its default.
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.allow_unicode = True
     yaml.width = 4096
     yaml.dump(value, text)

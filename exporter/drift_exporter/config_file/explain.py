@@ -82,7 +82,9 @@ def _in_words(detail: ErrorDetails, at: At, end: At, document: Document) -> str:
             said = "missing" if found == "None" else f"found {found} by default"
             return f"{said}, expected {expected}"
     elif kind == "value_error":
-        expected = str(context["error"]).rpartition("expected ")[2]
+        said, _, expected = str(context["error"]).rpartition("expected ")
+        if not said:  # written without "found …, expected …": it names no value
+            return expected
     else:
         expected = _EXPECTED.get(kind, "{}").format(detail["msg"], **context)
     said = f"found {place.found if place else 'nothing'}, expected {expected}"

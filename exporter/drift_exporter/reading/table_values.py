@@ -61,12 +61,12 @@ MANY = 50
 _SEPARATORS = "\x1f\x1e\x1d\x1c\x01\x02"
 
 
-@ibis.udf.scalar.builtin(name="date_part")
+@ibis.udf.scalar.builtin(name="date_part", signature=(("string", "timestamp"), "float64"))
 def _date_part(part: str, moment: Any) -> float:  # type: ignore[empty-body]
     """PostgreSQL's epoch with its fraction."""
 
 
-@ibis.udf.scalar.builtin(name="epoch_us")
+@ibis.udf.scalar.builtin(name="epoch_us", signature=(("timestamp",), "int64"))
 def _epoch_us(moment: Any) -> int:  # type: ignore[empty-body]
     """DuckDB's epoch in microseconds."""
 
@@ -387,10 +387,3 @@ def sort_key(dialect: str, column: Expression, typed: Typed) -> Expression:
         return _convert_to(column, "UTF8")
     return column
 
-
-def epoch_bounds(
-    dialect: str, ask: Any, rows: Expression, column: Expression, typed: Typed
-) -> tuple[float | None, float | None]:
-    """First and last event time in seconds since the epoch, where there is one."""
-    del column
-    raise NotImplementedError

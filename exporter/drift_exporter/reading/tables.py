@@ -5,10 +5,9 @@ per batch of features where a table is wide, all within one snapshot of the data
 come back. Ibis writes the SQL of every engine from the same expression.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import ibis
 import numpy as np
@@ -32,7 +31,6 @@ from drift_exporter.reading.table_sketches import sketch_categories, sketch_numb
 from drift_exporter.reading.table_values import (
     EventTime,
     Expression,
-    epoch_bounds,
     segment_code,
     tally,
 )
@@ -43,6 +41,12 @@ MAX_AGGREGATES = 1000
 
 MAX_SEGMENT_GROUPS = 64
 """Combinations of segments up to which one query groups by all columns of segments."""
+
+TIME_KINDS = ("integer", "number", "text", "time")
+"""Kinds of columns that can hold event times."""
+
+ALL_TIMES = (-62_135_596_800 * MICRO, 253_402_300_799 * MICRO)
+"""From year 1 to year 9999, what databases and Python can both say."""
 
 QUERY_NAME = "drift_exporter_query"
 
@@ -205,7 +209,7 @@ class TableSource:
     def _event_time(self, answers: _Answers, rows: Expression) -> EventTime:
         name = self._where.timestamp
         typed = self._typed(answers, name)
-        if typed.column.kind not in ("integer", "number", "text", "time"):
+        if typed.column.kind not in TIME_KINDS:
             raise SchemaError(
                 f"{self._place}: the timestamp column {name!r} is of type {typed.column.dtype}; "
                 "name a column of timestamps, epoch numbers or ISO 8601 text in 'timestamp'"
@@ -224,10 +228,13 @@ class TableSource:
         self, answers: _Answers, rows: Expression
     ) -> tuple[float | None, float | None]:
         typed = answers.columns.get(self._where.timestamp)
-        if typed is None or typed.column.kind not in ("integer", "number", "text", "time"):
+        if typed is None or typed.column.kind not in TIME_KINDS:
             return None, None
-        column = rows[self._where.timestamp]
-        return epoch_bounds(answers.dialect, answers.rows, rows, column, typed)
+        # PostgreSQL's infinite timestamps lie outside, and have no epoch.
+        rows = rows.filter(self._event_time(answers, rows).between(*ALL_TIMES))
+        event = self._event_time(answers, rows).microseconds
+        ((first, last),) = answers.rows(rows.aggregate(first=event.min(), last=event.max()))
+        return (None, None) if first is None else (first / MICRO, last / MICRO)
 
     def _rejected(self, answers: _Answers, present: int) -> dict[str, int]:
         event = self._event_time(answers, answers.table)
@@ -368,6 +375,3 @@ def _ask(
 def _segment(by: SegmentColumn, code: int) -> str:
     return (*by.values, OTHER_SEGMENT, MISSING_SEGMENT)[code]
 
-
-def _finite(value: Any) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(value)

@@ -68,10 +68,12 @@ def read(
     )
     names: dict[int, list[str]] = {}
     streaming = connection.execution_options(yield_per=_ROWS_AT_ONCE)
-    for row in streaming.execute(query):
-        if row.feature_list_id not in names:
-            names[row.feature_list_id] = _names(connection, row.feature_list_id)
-        yield row.window_end, unpack_scores(row.scores, names[row.feature_list_id], features)
+    # A reader that stops early must not leave its cursor on a connection of the pool.
+    with streaming.execute(query) as found:
+        for row in found:
+            if row.feature_list_id not in names:
+                names[row.feature_list_id] = _names(connection, row.feature_list_id)
+            yield row.window_end, unpack_scores(row.scores, names[row.feature_list_id], features)
 
 
 def _feature_list(connection: Connection, model: str, names: bytes) -> int:

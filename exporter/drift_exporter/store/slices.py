@@ -3,7 +3,7 @@
 Knows series, slices and spans; knows no window, score or source.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -72,7 +72,7 @@ def replace(
 
 def read(
     connection: Connection, series: Series, start: int, end: int, segment_by: str | None
-) -> Iterator[tuple[SliceKey, Vector]]:
+) -> Generator[tuple[SliceKey, Vector], None, None]:
     """Slices that start in a span, in order of time; of one column's segments, or of all."""
     found = _find(connection, series)
     if found is None:
@@ -86,12 +86,14 @@ def read(
     if segment_by is not None:
         query = query.where(t.segment_by == segment_by)
     streaming = connection.execution_options(yield_per=_ROWS_AT_ONCE)
-    for row in streaming.execute(query):
-        yield SliceKey(row.start, row.segment_by, row.segment), unpack_vector(row.counts)
+    # A reader that stops early must not leave its cursor on a connection of the pool.
+    with streaming.execute(query) as found_rows:
+        for row in found_rows:
+            yield SliceKey(row.start, row.segment_by, row.segment), unpack_vector(row.counts)
 
 
 def total(
-    slices: Iterator[tuple[SliceKey, Vector]], series: Series
+    slices: Iterable[tuple[SliceKey, Vector]], series: Series
 ) -> dict[tuple[str, str], Vector]:
     """Sums of slices, by column and segment.
 

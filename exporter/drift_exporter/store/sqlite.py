@@ -80,19 +80,26 @@ class SqliteBackend:
     def reclaim(self) -> None:
         """Give free pages back to the disk, some at a time so that writers get their turn."""
         # Without SQLAlchemy, whose transaction would forbid the checkpoint.
-        with closing(self.engine.raw_connection()) as connection, closing(connection.cursor()) as c:
-            free, before = c.execute("PRAGMA freelist_count").fetchone()[0], None
+        with closing(self.engine.raw_connection()) as pooled:
+            connection = pooled.driver_connection
+            assert isinstance(connection, sqlite3.Connection)  # noqa: S101
+            free, before = _free_pages(connection), 0
             # A file that was made elsewhere may not be able to give pages back.
             while free and free != before:
-                c.execute(f"PRAGMA incremental_vacuum({_RECLAIM_PAGES})").fetchall()
-                free, before = c.execute("PRAGMA freelist_count").fetchone()[0], free
+                # As a script, because execute() stops after the first page.
+                connection.executescript(f"PRAGMA incremental_vacuum({_RECLAIM_PAGES})")
+                free, before = _free_pages(connection), free
             # Passive: one that truncates would wait for readers, and writers for it.
-            c.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def close(self) -> None:
         """Close the file and let go of its lock."""
         self.engine.dispose()
         os.close(self._lock)
+
+
+def _free_pages(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA freelist_count").fetchone()[0])
 
 
 def _lock(path: Path, where: str) -> int:

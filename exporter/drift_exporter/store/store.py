@@ -4,6 +4,7 @@ Knows what is read and written together; the tables are the business of the modu
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing
 from types import TracebackType
 from typing import Self
 
@@ -96,8 +97,11 @@ class Store:
         The sum over all rows has the key ``("", "")``; what has no rows has no key.
         """
         series = Series(model, bins_hash, width)
-        with self._database.reading(f"add up the slices of model {model!r}") as connection:
-            return slices.total(slices.read(connection, series, start, end, segment_by), series)
+        with (
+            self._database.reading(f"add up the slices of model {model!r}") as connection,
+            closing(slices.read(connection, series, start, end, segment_by)) as found,
+        ):
+            return slices.total(found, series)
 
     def counted_to(self, model: str, bins_hash: str, width: int) -> int | None:
         """Event time up to which was counted; None where nothing was."""

@@ -1,0 +1,245 @@
+"""The models' jobs: scheduled, run one at a time per model, published or counted as failed.
+
+Knows scheduler, check, store, metrics and the Board; never a config file, a page or a signal.
+A model's failure is its own: it is counted, logged, kept and shown, and the others go on.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from drift_exporter import check
+from drift_exporter.config import Config, ModelConfig
+from drift_exporter.errors import DriftExporterError, RunStoppedError, StoreError
+from drift_exporter.metrics.exposition import Exposition
+from drift_exporter.metrics.health import Health
+from drift_exporter.profile import Profile
+from drift_exporter.profiles import fitting_profile, profile_of
+from drift_exporter.reading.opening import open_source
+from drift_exporter.reading.source import Progress
+from drift_exporter.scheduler import Scheduler, Ticket, longest_gap_seconds
+from drift_exporter.snapshot import Board, Run, Snapshot
+from drift_exporter.store import Store
+
+log = logging.getLogger(__name__)
+
+LONGEST_SPREAD_SECONDS = 30.0
+"""First runs of many models are spread over a tenth of the interval, at most this long."""
+
+
+@dataclass
+class _Held:
+    """A model of the config, and its job once the profile is there."""
+
+    model: ModelConfig
+    interval_seconds: float
+    job: check.Job | None = None
+
+
+class Jobs:
+    """The jobs of all models, and what they publish."""
+
+    def __init__(
+        self,
+        store: Store,
+        health: Health,
+        board: Board,
+        exposition: Exposition,
+        progress: Callable[[str], Progress],
+    ) -> None:
+        self._store = store
+        self._health = health
+        self._board = board
+        self._exposition = exposition
+        self._progress = progress
+        self._held: dict[str, _Held] = {}
+        self._config: Config | None = None
+        self._scheduler = Scheduler(
+            on_skip=self._skipped, on_timeout=self._timed_out, on_error=self._broke
+        )
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def apply(self, config: Config, models: list[ModelConfig]) -> None:
+        """Make these the models that run: what is unchanged keeps its job and its scores."""
+        self._config = config
+        wanted = {model.name: model for model in models}
+        for name, held in list(self._held.items()):
+            if wanted.get(name) != held.model:
+                self._scheduler.unschedule(name)
+                del self._held[name]
+                if name not in wanted:
+                    self._health.remove_model(name)
+        new = [self._add(model) for name, model in wanted.items() if name not in self._held]
+        self._board.keep(tuple(wanted))
+        self._exposition.limit(config.max_series)
+        self._health.series_limit.set(config.max_series)
+        self._publish()
+        for held in new:
+            self._schedule(held)
+
+    def start(self) -> None:
+        """Begin to run what is due."""
+        self._scheduler.start()
+
+    def stop(self, wait_seconds: float) -> None:
+        """Start no more runs, wait for those that run, and close the sources."""
+        hung = self._scheduler.shutdown(wait_seconds)
+        if hung:
+            log.warning("runs given up", extra={"models": ",".join(hung)})
+        for name, held in self._held.items():
+            if held.job is not None and name not in hung:
+                held.job.source.close()
+
+    def prune(self, now: float) -> None:
+        """Delete what is older than the store's retention and not needed by any window."""
+        if self._config is None:
+            return
+        keep = {
+            name: int(now - held.model.backfill_seconds - 86400)
+            for name, held in self._held.items()
+        }
+        wanted = self._config.store
+        try:
+            gone = self._store.prune(
+                now, wanted.retention.seconds, wanted.max_megabytes * 1024 * 1024, keep
+            )
+        except StoreError as error:
+            self._store_failed(error)
+        else:
+            log.info("store pruned", extra={"rows": gone})
+
+    def _add(self, model: ModelConfig) -> _Held:
+        held = _Held(model, longest_gap_seconds(model.cron or model.interval.seconds))
+        self._held[model.name] = held
+        self._health.add_model(model.name)
+        snapshot = check.blank_snapshot(model, held.interval_seconds)
+        try:
+            profile = fitting_profile(self._configured(), model)
+            if profile is not None:
+                held.job = self._job(held, profile)
+                snapshot = check.restore(held.job)
+        except DriftExporterError as error:
+            # The first run meets the same error and counts it; the other models start meanwhile.
+            log.error("model not restored", extra={"model": model.name, "err": str(error)})
+        self._board.publish(snapshot)
+        return held
+
+    def _job(self, held: _Held, profile: Profile) -> check.Job:
+        model = held.model
+        source = open_source(
+            model.current, sample=model.sample, timeout_seconds=model.timeout_seconds
+        )
+        return check.Job(model, profile, source, self._store, held.interval_seconds)
+
+    def _profile(self, held: _Held, now: float) -> Profile:
+        name = held.model.name
+        return profile_of(self._configured(), held.model, now, self._progress(name))
+
+    def _configured(self) -> Config:
+        assert self._config is not None  # noqa: S101  (jobs exist only after apply())
+        return self._config
+
+    def _schedule(self, held: _Held) -> None:
+        alone = len(self._held) == 1
+        self._scheduler.schedule(
+            held.model.name,
+            lambda ticket: self._run(held, ticket),
+            interval_seconds=None if held.model.cron else held.model.interval.seconds,
+            cron=held.model.cron,
+            timeout_seconds=held.model.timeout_seconds,
+            jitter_seconds=0.0
+            if alone
+            else min(held.interval_seconds / 10, LONGEST_SPREAD_SECONDS),
+        )
+
+    def _run(self, held: _Held, ticket: Ticket) -> None:
+        name, now = held.model.name, time.time()
+        self._health.runs.labels(name).inc()
+        before = self._before(held)
+        try:
+            if held.job is None:
+                held.job = self._job(held, self._profile(held, now))
+            snapshot, keep = check.run(
+                held.job, before, now, ticket.stopped, time.monotonic, self._store_failed
+            )
+        except RunStoppedError:
+            return
+        except DriftExporterError as error:
+            failed = check.failed_run(now, time.time(), error)
+            snapshot, keep = replace(before, last_run=failed), self._keeping(name, failed)
+        # From here on the run is not given up any more; a late one changes nothing.
+        if not ticket.finish() or self._held.get(name) is not held:
+            return
+        keep()
+        self._finished(snapshot)
+
+    def _before(self, held: _Held) -> Snapshot:
+        known = self._board.get(held.model.name)
+        return known or check.blank_snapshot(held.model, held.interval_seconds)
+
+    def _keeping(self, name: str, failed: Run) -> Callable[[], None]:
+        def keep() -> None:
+            try:
+                self._store.record_run(name, failed)
+            except StoreError as error:
+                self._store_failed(error)
+
+        return keep
+
+    def _finished(self, snapshot: Snapshot) -> None:
+        run, name = snapshot.last_run, snapshot.model
+        if run is None:
+            return
+        if run.success:
+            self._health.rows_read.labels(name).inc(run.rows_read)
+            for reason, rows in run.rows_rejected.items():
+                self._health.rows_rejected.labels(name, reason).inc(rows)
+            seconds = round(run.finished - run.started, 3)
+            log.info(
+                "run finished",
+                extra={"model": name, "rows_read": run.rows_read, "seconds": seconds},
+            )
+        else:
+            self._health.failures.labels(name, run.reason).inc()
+            log.error("run failed", extra={"model": name, "reason": run.reason, "err": run.error})
+        self._board.publish(replace(snapshot, next_run=self._scheduler.next_run(name)))
+        self._publish()
+
+    def _publish(self) -> None:
+        before = self._exposition.series_dropped
+        self._exposition.update(self._board.all(), time.time())
+        dropped = self._exposition.series_dropped
+        self._health.series.set(self._exposition.series)
+        self._health.series_dropped.set(dropped)
+        if dropped and not before:
+            log.warning(
+                "series withheld; raise max_series or leave features out",
+                extra={"dropped": dropped},
+            )
+
+    def _skipped(self, name: str, reason: str) -> None:
+        if name in self._held:
+            self._health.skipped.labels(name, reason).inc()
+
+    def _timed_out(self, name: str, seconds: float) -> None:
+        self._fail(name, check.timed_out(name, seconds))
+
+    def _broke(self, name: str, error: BaseException) -> None:
+        what = type(error).__name__
+        self._fail(name, DriftExporterError(f"internal error ({what}), see the log"))
+
+    def _fail(self, name: str, error: DriftExporterError) -> None:
+        held = self._held.get(name)
+        if held is None:
+            return
+        now = time.time()
+        failed = check.failed_run(now, now, error)
+        self._keeping(name, failed)()
+        self._finished(replace(self._before(held), last_run=failed))
+
+    def _store_failed(self, error: StoreError) -> None:
+        self._health.store_writable.set(0)
+        log.error("store not written, scores are kept in memory", extra={"err": str(error)})
