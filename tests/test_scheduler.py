@@ -21,15 +21,9 @@ from apscheduler.events import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drift_exporter.cron import check_cron, longest_gap_seconds
 from drift_exporter.errors import ConfigError, RunStoppedError, SourceError
-from drift_exporter.scheduler import (
-    Scheduler,
-    Ticket,
-    check_cron,
-    fold,
-    longest_gap_seconds,
-    spread_seconds,
-)
+from drift_exporter.scheduler import Scheduler, Ticket, fold, spread_seconds
 from drift_exporter.scheduler import _trigger as trigger_of
 
 PATIENCE = 30.0

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -21,6 +20,7 @@ from drift_exporter.counts import SliceKey, Vector
 from drift_exporter.errors import StoreError
 from drift_exporter.snapshot import Run
 from drift_exporter.store import Store, open_store, schema, tables
+from postgres import Server
 
 WIDTH = 300
 SERIES = ("churn", "abc", WIDTH)
@@ -46,12 +46,11 @@ def url(request: pytest.FixtureRequest) -> Iterator[str]:
         folder: Path = request.getfixturevalue("tmp_path")
         yield f"sqlite:///{folder}/made/store.db"
         return
-    server: str = request.getfixturevalue("postgres_url")
+    postgres: Server = request.getfixturevalue("postgres")
     name = f"store_{uuid.uuid4().hex}"
-    plain = make_url(server).set(drivername="postgresql")
-    with psycopg.connect(plain.render_as_string(hide_password=False), autocommit=True) as admin:
+    with postgres.connect() as admin:
         admin.execute(f"CREATE DATABASE {name}")
-        yield plain.set(database=name).render_as_string(hide_password=False)
+        yield postgres.url_with(postgres.password, name)
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
@@ -487,10 +486,7 @@ def test_the_schema_is_what_the_code_expects(url: str) -> None:
     """The migrations, from the first on, end in the tables that the code uses."""
     open_store(url, now=0).close()
 
-    driver = make_url(url)
-    if driver.drivername == "postgresql":
-        driver = driver.set(drivername="postgresql+psycopg")
-    engine = create_engine(driver)
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
     with engine.connect() as connection:
         context = MigrationContext.configure(
             connection,
@@ -516,10 +512,7 @@ def test_the_code_knows_its_newest_migration() -> None:
 
 def revise(url: str, revision: str) -> None:
     """Pretend that another version of drift-exporter migrated the store."""
-    driver = make_url(url)
-    if driver.drivername == "postgresql":
-        driver = driver.set(drivername="postgresql+psycopg")
-    engine = create_engine(driver)
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
     with engine.begin() as connection:
         connection.execute(
             text(f"UPDATE {tables.VERSION_TABLE} SET version_num = :v"), {"v": revision}

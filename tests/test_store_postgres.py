@@ -6,25 +6,24 @@ from collections.abc import Iterator
 import numpy as np
 import psycopg
 import pytest
-from sqlalchemy import make_url
 
 from drift_exporter.counts import SliceKey
 from drift_exporter.errors import StoreError
 from drift_exporter.snapshot import Run
 from drift_exporter.store import Store, open_store
+from postgres import Server
 
 WIDTH = 300
 DAY = 86400
 
 
 @pytest.fixture
-def url(postgres_url: str) -> Iterator[str]:
+def url(postgres: Server) -> Iterator[str]:
     """A database of its own, empty."""
     name = f"store_{uuid.uuid4().hex}"
-    plain = make_url(postgres_url).set(drivername="postgresql")
-    with psycopg.connect(plain.render_as_string(hide_password=False), autocommit=True) as admin:
+    with postgres.connect() as admin:
         admin.execute(f"CREATE DATABASE {name}")
-        yield plain.set(database=name).render_as_string(hide_password=False)
+        yield postgres.url_with(postgres.password, name)
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
@@ -107,6 +106,15 @@ def test_text_that_the_server_refuses(url: str) -> None:
         store.record_run("churn", Run(1.0, 2.0, success=False, error="a\0b\udcff"))
 
         assert [stored.run.error for stored in store.runs()] == ["ab?"]
+
+
+def test_times_are_exact(url: str) -> None:
+    """Times keep their microseconds, also on a server that is set up to round floats."""
+    run = Run(1_700_000_000.123457, 1_700_000_001.654321, success=True)
+    with open_store(url, now=0) as store:
+        store.record_run("churn", run)
+
+        assert store.last_run("churn") == run
 
 
 def test_a_reader_that_stops_early(url: str) -> None:

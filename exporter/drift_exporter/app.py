@@ -15,12 +15,12 @@ from pathlib import Path
 
 from drift_exporter import __version__, config_file
 from drift_exporter.config import Config, ModelConfig
+from drift_exporter.cron import check_cron
 from drift_exporter.errors import ConfigError, DriftExporterError, StoreError
 from drift_exporter.jobs import Jobs
 from drift_exporter.metrics.exposition import Exposition
 from drift_exporter.metrics.health import Health
 from drift_exporter.reading.source import Progress
-from drift_exporter.scheduler import check_cron
 from drift_exporter.snapshot import Board
 from drift_exporter.store import Store, open_store
 from drift_exporter.web.server import WebParts, create_app
@@ -196,7 +196,8 @@ class App:
             probe=self._probe,
             snapshots=self.board.all,
             runs=lambda model, limit: [
-                (stored.model, stored.run) for stored in self._opened_store().runs(model, limit=limit)
+                (stored.model, stored.run)
+                for stored in self._opened_store().runs(model, limit=limit)
             ],
             config_text=lambda: config_file.masked_yaml(self._config),
             reload=self.reload,

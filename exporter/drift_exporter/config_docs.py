@@ -149,15 +149,17 @@ def write(folder: Path) -> None:
 
 
 def _unwrapped(value: Any) -> Any:
-    """A schema whose descriptions have no line breaks of our source."""
-    if isinstance(value, dict):
-        return {
-            key: " ".join(item.split())
-            if key == "description" and isinstance(item, str)
-            else _unwrapped(item)
-            for key, item in value.items()
-        }
-    return [_unwrapped(item) for item in value] if isinstance(value, list) else value
+    """A schema without our source's line breaks, and with durations as a file writes them."""
+    if isinstance(value, list):
+        return [_unwrapped(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"seconds", "text"}:
+        return value["text"]
+    unwrapped = {key: _unwrapped(item) for key, item in value.items()}
+    if isinstance(value.get("description"), str):
+        unwrapped["description"] = " ".join(value["description"].split())
+    return unwrapped
 
 
 def _models(model: type[Model], at: str) -> dict[str, type[Model]]:

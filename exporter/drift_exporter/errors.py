@@ -65,3 +65,9 @@ class CountsError(DriftExporterError):
     """Counts do not fit the layout that they are read with."""
 
     reason = "internal"
+
+
+class DemoError(DriftExporterError):
+    """The demo's folder cannot be used."""
+
+    reason = "demo"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from drift_exporter import check
 from drift_exporter.config import Config, ModelConfig
+from drift_exporter.cron import longest_gap_seconds
 from drift_exporter.errors import DriftExporterError, RunStoppedError, StoreError
 from drift_exporter.metrics.exposition import Exposition
 from drift_exporter.metrics.health import Health
@@ -18,7 +19,7 @@ from drift_exporter.profile import Profile
 from drift_exporter.profiles import fitting_profile, profile_of
 from drift_exporter.reading.opening import open_source
 from drift_exporter.reading.source import Progress
-from drift_exporter.scheduler import Scheduler, Ticket, longest_gap_seconds
+from drift_exporter.scheduler import Scheduler, Ticket
 from drift_exporter.snapshot import Board, Run, Snapshot
 from drift_exporter.store import Store
 

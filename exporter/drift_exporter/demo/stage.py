@@ -13,14 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from drift_exporter.demo.credit_log import DAY_SECONDS, IDENTIFIER, PREDICTION, SEGMENT, Drift
 from drift_exporter.demo.credit_log import TIMESTAMP as EVENT_TIME
 from drift_exporter.demo.files import Progress, Tail, write_history
 from drift_exporter.demo.servers import serving
 from drift_exporter.demo.story import MODEL, story
-from drift_exporter.errors import DriftExporterError
+from drift_exporter.errors import DemoError
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +37,6 @@ MARKER = ".drift-demo"
 HISTORY, LOG, CONFIG, DATA, RULES = "history.parquet", "live.jsonl", "drift.yml", "data", "rules"
 
 Clock = Callable[[], float]
-
-
-class DemoError(DriftExporterError):
-    """The demo's folder cannot be used."""
-
-    reason: ClassVar[str] = "demo"
 
 
 @dataclass(frozen=True)

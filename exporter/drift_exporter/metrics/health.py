@@ -23,7 +23,7 @@ FAILURE_REASONS = tuple(
             for found in vars(errors).values()
             if isinstance(found, type) and issubclass(found, errors.DriftExporterError)
         }
-        - {errors.ConfigError.reason, errors.WebConfigError.reason, errors.RunStoppedError.reason}
+        - {"config", "web", "stopped", "demo"}
     )
 )
 """Values of the label ``reason`` of failed runs."""

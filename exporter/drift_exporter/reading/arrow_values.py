@@ -28,6 +28,9 @@ NULL_SPELLINGS = frozenset(
 
 _UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
+_NUMBER = re.compile(
+    r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|inf(?:inity)?|nan)", re.IGNORECASE
+)
 _SPELLED = {"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"}
 _TRUTH = {"true": 1.0, "false": 0.0}
 _DAY_SECONDS = 86_400
@@ -78,6 +81,15 @@ def plain(array: Array) -> Array:
     return array
 
 
+def strings(array: Array) -> list[str]:
+    """The texts of an array without nulls; what is not UTF-8 is replaced."""
+    try:
+        found: list[str] = array.to_pylist()
+    except UnicodeDecodeError:
+        found = [raw.decode(errors="replace") for raw in array.cast(pa.binary()).to_pylist()]
+    return found
+
+
 def is_text(kind: Any) -> bool:
     """Whether a type holds text."""
     return bool(types.is_string(kind) or types.is_large_string(kind) or kind == pa.string_view())
@@ -119,7 +131,9 @@ def _typed(array: Array, kind: Any) -> Floats | None:
     if types.is_decimal(kind):
         return values(pc.cast(array, pa.float64(), safe=False), np.float64)
     if types.is_timestamp(kind):
-        return values(array, np.int64) / _UNITS[kind.unit]
+        counts = values(array, np.int64)
+        # Event time is in whole microseconds on every source.
+        return counts // 1000 / 1e6 if kind.unit == "ns" else counts / _UNITS[kind.unit]
     if types.is_date32(kind):
         return values(array, np.int32).astype(np.float64) * _DAY_SECONDS
     if types.is_date64(kind):
@@ -145,12 +159,13 @@ def _by_word(array: Array, *, loose: bool) -> tuple[Floats, Mask | None]:
 
 
 def _parsed(array: Array, *, loose: bool) -> tuple[Floats, Mask | None]:
-    try:
-        return numbers(pc.cast(array, pa.float64()))
-    except pa.ArrowInvalid:
-        pass
+    for target in (pa.float64(), pa.timestamp("us")) if loose else (pa.float64(),):
+        try:
+            return numbers(pc.cast(array, target))
+        except pa.ArrowInvalid:
+            continue
     encoded = pc.dictionary_encode(array)
-    words = [_number(word, loose=loose) for word in encoded.dictionary.to_pylist()]
+    words = [_number(word, loose=loose) for word in strings(encoded.dictionary)]
     found = np.array([np.nan if word is None else word for word in words] + [np.nan])
     bad = np.array([word is None for word in words] + [False])
     codes = _codes(encoded)
@@ -162,11 +177,8 @@ def _number(word: str, *, loose: bool) -> float | None:
     text = word.strip()
     if loose and text in NULL_SPELLINGS:
         return math.nan
-    try:
-        # Python reads 1_000 as a number, no other engine does.
-        return None if "_" in text else float(text)
-    except ValueError:
-        pass
+    if _NUMBER.fullmatch(text):
+        return float(text)
     if not loose:
         return None
     if text.lower() in _TRUTH:
@@ -244,9 +256,10 @@ def _words(distinct: Array, *, loose: bool) -> list[str | None]:
     """The category that each value is, nothing where it is NaN."""
     kind = distinct.type
     if types.is_string(kind):
-        return [_spelled(text) if loose else text for text in distinct.to_pylist()]
+        return [_spelled(text) if loose else text for text in strings(distinct)]
     if types.is_floating(kind):
-        return [_float_word(x) for x in values(distinct, kind.to_pandas_dtype())]
+        wide = values(distinct, kind.to_pandas_dtype()).astype(np.float64)
+        return [_float_word(x) for x in wide.tolist()]
     if types.is_decimal(kind):
         return [_decimal_word(x) for x in distinct.to_pylist()]
     if types.is_timestamp(kind):
@@ -264,11 +277,10 @@ def _spelled(text: str) -> str:
     return whole[1] if whole else _SPELLED.get(text, text)
 
 
-def _float_word(value: np.floating[Any]) -> str | None:
-    if np.isnan(value):
+def _float_word(value: float) -> str | None:
+    if math.isnan(value):
         return None
-    # str() of a numpy float is the shortest text of its own width: 0.1 in float32 too.
-    return str(int(value)) if np.isfinite(value) and value == np.trunc(value) else str(value)
+    return str(int(value)) if math.isfinite(value) and value == int(value) else repr(value)
 
 
 def _decimal_word(value: Decimal) -> str:

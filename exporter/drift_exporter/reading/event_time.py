@@ -3,6 +3,7 @@
 Knows the rules of ``source`` on event time; knows no span, slice or clock.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.types as types
 from numpy.typing import NDArray
 
-from drift_exporter.reading.arrow_values import plain, valid, values
+from drift_exporter.reading.arrow_values import plain, strings, valid, values
 from drift_exporter.reading.rows import Array
 from drift_exporter.reading.source import SAMPLE_PRIME
 
@@ -22,6 +23,7 @@ NO_TIME = int(np.iinfo(np.int64).min)
 """Stands where a row's time is missing or cannot be read; older than any time."""
 
 MICROSECONDS = 1_000_000
+_DATED = re.compile(r"\d{4}-\d\d-\d\d(?:$|[T ])", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = 86_400 * MICROSECONDS
 
@@ -126,8 +128,7 @@ def _of_text(array: Array, *, loose: bool) -> Micros:
         except pa.ArrowInvalid:
             continue
     found = [
-        NO_TIME if text is None else micros_of_text(text, loose=loose)
-        for text in array.to_pylist()
+        micros_of_text(text, loose=loose) for text in strings(pc.fill_null(array, ""))
     ]
     return np.array(found, dtype=np.int64)
 
@@ -139,6 +140,8 @@ def micros_of_text(text: str, *, loose: bool = False) -> int:
             return micros_of_number(float(text) if not _is_whole(text) else int(text))
         except ValueError:
             pass
+    if not _DATED.match(text):
+        return NO_TIME
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

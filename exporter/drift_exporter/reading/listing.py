@@ -139,8 +139,8 @@ def _local(url: str) -> list[_Entry]:
         paths = glob.glob(path, recursive=True)
     else:
         paths = [path]
-    found = []
-    for name in paths:
+    found: dict[tuple[int, int], _Entry] = {}
+    for name in sorted(paths):
         try:
             status = os.stat(name)  # noqa: PTH116
         except OSError:
@@ -148,8 +148,9 @@ def _local(url: str) -> list[_Entry]:
             continue
         if stat.S_ISREG(status.st_mode):
             inode = (status.st_dev, status.st_ino)
-            found.append(_Entry(name, status.st_size, status.st_mtime_ns, inode))
-    return found
+            # A link beside its target must not count rows twice.
+            found.setdefault(inode, _Entry(name, status.st_size, status.st_mtime_ns, inode))
+    return list(found.values())
 
 
 def _in_store(url: str) -> list[_Entry]:

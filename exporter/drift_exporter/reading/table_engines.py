@@ -54,13 +54,8 @@ class Engine(Protocol):
 _PLAIN_TYPES: dict[str, tuple[ColumnKind, str]] = {
     "bool": ("boolean", "boolean"),
     "boolean": ("boolean", "boolean"),
-    **{
-        name: ("integer", "int64")
-        for name in (
-            "int2 int4 int8 tinyint smallint integer bigint utinyint usmallint uinteger"
-        ).split()
-    },
-    **{name: ("integer", "decimal(38, 0)") for name in ("ubigint", "hugeint", "uhugeint")},
+    **dict.fromkeys(["int2", "int4", "int8", "tinyint", "smallint", "integer", "bigint", "utinyint", "usmallint", "uinteger"], ("integer", "int64")),
+    **dict.fromkeys(("ubigint", "hugeint", "uhugeint"), ("integer", "decimal(38, 0)")),
     "float4": ("number", "float32"),
     "float": ("number", "float32"),
     "float8": ("number", "float64"),

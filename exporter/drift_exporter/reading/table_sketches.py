@@ -43,7 +43,10 @@ def sketch_numbers(
     finite = values.filter(is_finite(values.x)).select("x")
     ((size, low, high, distinct),) = ask(
         finite.aggregate(
-            size=finite.count(), low=finite.x.min(), high=finite.x.max(), distinct=finite.x.nunique()
+            size=finite.count(),
+            low=finite.x.min(),
+            high=finite.x.max(),
+            distinct=finite.x.nunique(),
         )
     )
     few = distinct <= FEW_VALUES
@@ -63,7 +66,9 @@ def _deviation(ask: Ask, finite: Expression, low: Any, high: Any) -> float:
         return 0.0
     # Of values scaled to at most 1, since the square of a large one does not fit a float64.
     scale = max(abs(low), abs(high))
-    scaled = finite.select(x=finite.x / double(scale))
+    # What would vanish beside it is 0 at once: PostgreSQL refuses a quotient that underflows.
+    small = (finite.x > double(-scale * 1e-160)) & (finite.x < double(scale * 1e-160))
+    scaled = finite.select(x=ibis.cases((small, double(0.0)), else_=finite.x / double(scale)))
     ((deviation,),) = ask(scaled.aggregate(deviation=scaled.x.std(how="pop")))
     return min(float(deviation) * scale, math.inf)
 
@@ -95,9 +100,7 @@ def sketch_categories(
     """The sketch of a column of categories, the commonest first."""
     column = rows[name]
     ((total, there),) = ask(
-        rows.aggregate(
-            total=rows.count(), there=tally(dialect, present(column, typed), rows)
-        )
+        rows.aggregate(total=rows.count(), there=tally(dialect, present(column, typed), rows))
     )
     there = int(there or 0)
     if typed.column.kind == "other":

@@ -43,9 +43,7 @@ _DATE = (
     r"|(0[13578]|1[02])-31)|" + _LEAP + r"-02-29)"
 )
 _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]+)?)?"
-_MOMENT = (
-    r"^" + _DATE + r"([T ]" + _CLOCK + r"(Z|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)?)?$"
-)
+_MOMENT = r"^" + _DATE + r"([T ]" + _CLOCK + r"(Z|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)?)?$"
 _BELOW_MICROSECONDS = r"([.][0-9]{6})[0-9]+"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -386,4 +384,3 @@ def sort_key(dialect: str, column: Expression, typed: Typed) -> Expression:
     if dialect == "postgres" and typed.column.kind == "text":
         return _convert_to(column, "UTF8")
     return column
-

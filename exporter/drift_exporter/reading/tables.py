@@ -216,9 +216,7 @@ class TableSource:
             )
         return EventTime(answers.dialect, rows[name], typed)
 
-    def _between(
-        self, answers: _Answers, between: tuple[float | None, float | None]
-    ) -> Expression:
+    def _between(self, answers: _Answers, between: tuple[float | None, float | None]) -> Expression:
         if between == (None, None):
             return answers.table
         start, end = (None if moment is None else round(moment * MICRO) for moment in between)
@@ -374,4 +372,3 @@ def _ask(
 
 def _segment(by: SegmentColumn, code: int) -> str:
     return (*by.values, OTHER_SEGMENT, MISSING_SEGMENT)[code]
-

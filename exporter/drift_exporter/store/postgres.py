@@ -8,8 +8,10 @@ import os
 import socket
 import threading
 
-from sqlalchemy import URL, Connection, bindparam, create_engine, func, select, text
+from sqlalchemy import URL, Connection, bindparam, create_engine, event, func, select, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from drift_exporter.errors import StoreError
 from drift_exporter.store import tables
@@ -63,6 +65,8 @@ class PostgresBackend:
             raise StoreError(
                 f"{where}: {error.name} is not installed; install 'drift-exporter[postgres]'"
             ) from error
+
+        event.listen(self.engine, "connect", _configure)
 
     def hold(self) -> None:
         """Take the lock of the shard, again where its connection was lost.
@@ -137,3 +141,11 @@ class PostgresBackend:
             self._holder.invalidate()
             self._holder.close()
             self._holder = None
+
+
+def _configure(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    # A server may be set up to round floats, and times are floats of sixteen digits.
+    cursor = connection.cursor()
+    cursor.execute("SET extra_float_digits = 3")
+    cursor.close()
+    connection.commit()

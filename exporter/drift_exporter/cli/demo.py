@@ -1,0 +1,63 @@
+"""demo: a model that drifts before your eyes."""
+
+import os
+import signal
+from pathlib import Path
+
+import click
+
+from drift_exporter.cli.options import errors_end_here, option
+from drift_exporter.cli.serve import main
+from drift_exporter.config import parse_duration
+
+
+@main.command()
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("drift-demo"),
+    show_default=True,
+    help="Folder for the demo's files; an earlier demo's are replaced.",
+)
+@option(
+    "--web.listen-address",
+    default=":10033",
+    help="Address that the exporter listens on.",
+)
+@click.option("--drift-after", default="1m", show_default=True, help="When the drift begins.")
+@click.option("--drift-for", default="6m", show_default=True, help="How long it lasts.")
+@click.option("--for", "lasting", default="1h", show_default=True, help="When the demo ends.")
+def demo(
+    folder: Path, web_listen_address: str, drift_after: str, drift_for: str, lasting: str
+) -> None:
+    """Write a believable inference log, serve it, and let it drift after a minute.
+
+    Where prometheus and prometheus-alertmanager are installed, they are started beside it.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from drift_exporter.app import App, Options
+    from drift_exporter.demo.stage import stage
+
+    console = Console()
+    with errors_end_here(), Progress(console=console, transient=True) as bar:
+        task = bar.add_task("seven days of history", total=1.0)
+        with stage(
+            folder,
+            web_listen_address,
+            drift_after_seconds=parse_duration(drift_after).seconds,
+            drift_seconds=parse_duration(drift_for).seconds,
+            progress=lambda share: bar.update(task, completed=share),
+        ) as found:
+            bar.stop()
+            app = App(Options(found.config, (web_listen_address,)), os.environ)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
+                signal.signal(number, lambda *_: app.stop_soon())
+            signal.setitimer(signal.ITIMER_REAL, parse_duration(lasting).seconds)
+            try:
+                app.start()
+                console.print(found.story, markup=False, highlight=False, soft_wrap=True)
+                app.wait()
+            finally:
+                app.stop()

@@ -1,0 +1,84 @@
+"""What the commands share: options, errors that end a command, the choice of models, progress.
+
+Exit codes: 0 fine; 1 the config, a profile, the store or an address cannot be used; 2 wrong
+arguments; 3 a run failed; 4 drift at the severity of ``--fail-on``.
+"""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from drift_exporter.config import Config, ModelConfig
+from drift_exporter.errors import ConfigError, DriftExporterError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+EXIT_FAILED = 1
+EXIT_RUN_FAILED = 3
+EXIT_DRIFT = 4
+
+
+def option(name: str, **settings: Any) -> Callable[[Command], Command]:
+    """An option as exporter-toolkit writes it, with its environment variable."""
+    plain = name.lstrip("-").replace(".", "_").replace("-", "_")
+    return click.option(
+        name,
+        plain,
+        envvar=f"DRIFT_EXPORTER_{plain.upper()}",
+        show_envvar=False,
+        show_default=settings.pop("show_default", True),
+        **settings,
+    )
+
+
+CONFIG_FILE = option(
+    "--config.file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("drift.yml"),
+    help="Config file, see docs/config.md.",
+)
+MODEL = click.option("--model", default=None, help="Only this model of the config.")
+
+
+@contextlib.contextmanager
+def errors_end_here() -> Iterator[None]:
+    """Turn every named failure into a message and exit code 1."""
+    try:
+        yield
+    except DriftExporterError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(EXIT_FAILED)
+
+
+def chosen_models(config: Config, name: str | None) -> list[ModelConfig]:
+    """The models of a config, or the one that is named."""
+    models = [model for model in config.models if name in (None, model.name)]
+    if not models:
+        known = ", ".join(model.name for model in config.models)
+        raise ConfigError(f"no model is called {name!r}; the config has: {known}")
+    return models
+
+
+def profile_progress(model: str) -> Any:
+    """Progress of one profile: a bar on a terminal, silence elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return lambda _: None
+    columns = (TextColumn("profile of {task.description}"), BarColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=console, transient=True)
+    task = bar.add_task(model, total=1.0)
+    bar.start()
+
+    def told(share: float) -> None:
+        bar.update(task, completed=share)
+        if share >= 1.0:
+            bar.stop()
+
+    return told
