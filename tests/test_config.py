@@ -50,7 +50,21 @@ def test_a_duration_is_read_as_prometheus_reads_it(text: str, seconds: float) ->
 
 @pytest.mark.parametrize(
     "value",
-    ["", "5", "m", "5 m", "-5m", "1.5h", "30m1h", "5m5m", "٥m", "1h\n", "9999999999s", 300, None],
+    [
+        "",
+        "5",
+        "m",
+        "5 m",
+        "-5m",
+        "1.5h",
+        "30m1h",
+        "5m5m",
+        "\u0665m",
+        "1h\n",
+        "9999999999s",
+        300,
+        None,
+    ],
 )
 def test_what_is_no_duration_is_refused(value: object) -> None:
     """A number without a unit, a wrong order and other digits are not guessed at."""

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -137,7 +137,7 @@ def _faults(value: Any, schema: dict[str, Any], at: str = "$") -> Iterator[str]:
 
 
 def _within(value: Any, schema: dict[str, Any]) -> bool:
-    checks = {
+    checks: dict[str, Callable[[Any], object]] = {
         "enum": lambda rule: value in rule,
         "const": lambda rule: value == rule,
         "minimum": lambda rule: value >= rule,

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.types as types
 from numpy.typing import DTypeLike, NDArray
+from pyarrow import types
 
 from drift_exporter.reading.rows import Array
 

@@ -8,6 +8,7 @@ with a block of values that stays in the L2 cache, which beats a search per valu
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,7 +83,7 @@ def slots_of(codes: NDArray[np.int32], size: int) -> Slots:
     bounds = [0, *edges.tolist(), len(codes)]
     runs = tuple(
         Run(start, stop, int(codes[start]))
-        for start, stop in zip(bounds, bounds[1:], strict=False)
+        for start, stop in pairwise(bounds)
         if stop > start and codes[start] >= 0
     )
     return Slots(size, codes, runs)

@@ -4,7 +4,6 @@ Knows event time, slices and segments; knows no file and no format.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -20,59 +19,17 @@ from drift_exporter.reading.event_time import (
     MICROSECONDS,
     NO_TIME,
     Micros,
-    event_micros,
     in_sample,
 )
-from drift_exporter.reading.parts import added
+from drift_exporter.reading.found import Choice, Found, added
 from drift_exporter.reading.rows import Rows, Wanted, check
 from drift_exporter.reading.source import SAMPLE_PRIME, Stop
+from drift_exporter.reading.times import event_times
 
 BEYOND_BYTES = 32 * 2**20
 """Counts beyond the end of a span are made too, to be kept, while they take no more memory."""
 
 Codes = NDArray[np.int32]
-
-
-class Choice(NamedTuple):
-    """Which rows are counted, and how wide their slices are; times in microseconds."""
-
-    start: int | None = None
-    stop: int | None = None
-    now: int | None = None
-    """Rows from then on have not come yet."""
-
-    width: int | None = None
-    """Width of a slice; without one all rows are in one slice that starts at 0."""
-
-    sample: int = SAMPLE_PRIME
-
-    @property
-    def by_time(self) -> bool:
-        """Whether event time matters at all."""
-        return self != Choice()
-
-
-@dataclass
-class Found:
-    """What was counted of a part."""
-
-    slices: dict[SliceKey, Vector] = field(default_factory=dict)
-    rows: int = 0
-    rejected: dict[str, int] = field(default_factory=dict)
-    newest: int = NO_TIME
-    """Newest event time, even if it has not come yet."""
-
-    newest_counted: int = NO_TIME
-    future: int | None = None
-    """Oldest event time that has not come yet."""
-
-    complete: bool = True
-    """Whether all slices from the start on are counted, not only those of the span."""
-
-    def reject(self, reason: str, rows: int) -> None:
-        """Count refused rows."""
-        if rows:
-            self.rejected[reason] = self.rejected.get(reason, 0) + rows
 
 
 class _Way(NamedTuple):
@@ -93,7 +50,7 @@ class Counter:
         self._segments = [_Segments(segment) for segment in profile.segments]
         self._timestamp = timestamp
         self._choice = choice
-        self._stop = stop
+        self.stop = stop
         numeric = {f.name for f in profile.features if f.kind == "numeric"}
         self.wanted = Wanted(
             timestamp=timestamp if choice.by_time else None,
@@ -103,7 +60,7 @@ class Counter:
 
     def add(self, found: Found, rows: Rows) -> None:
         """Count rows into ``found``."""
-        check(self._stop)
+        check(self.stop)
         found.rows += rows.rows
         found.reject("parse", rows.unparsed)
         if rows.rows == 0:
@@ -124,7 +81,7 @@ class Counter:
         choice = self._choice
         if not choice.by_time:
             return np.zeros(rows.rows, dtype=np.int32), [0]
-        micros = self._event_times(rows)
+        micros = event_times(rows, self._timestamp)
         there = micros != NO_TIME
         found.reject("timestamp", rows.rows - int(np.count_nonzero(there)))
         if not there.any():
@@ -138,15 +95,6 @@ class Counter:
         if choice.sample < SAMPLE_PRIME:
             chosen = chosen & in_sample(micros, choice.sample)
         return self._slice_codes(found, micros, chosen)
-
-    def _event_times(self, rows: Rows) -> Micros:
-        if self._timestamp not in rows.names:
-            return np.full(rows.rows, NO_TIME, dtype=np.int64)
-        parts = [
-            event_micros(batch.columns[self._timestamp], loose=rows.loose)
-            for batch in rows.batches([self._timestamp])
-        ]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _come(
         self, found: Found, micros: Micros, there: NDArray[np.bool_], now: int
@@ -206,7 +154,9 @@ class Counter:
         used = np.flatnonzero(rows)
         dense = np.full(len(keys) + 1, -1, dtype=np.int32)
         dense[used] = np.arange(len(used), dtype=np.int32)
-        slots = slots_of(codes.astype(np.int32) if len(used) == len(keys) else dense[codes], len(used))
+        slots = slots_of(
+            codes.astype(np.int32) if len(used) == len(keys) else dense[codes], len(used)
+        )
         matrix = np.zeros((len(used), self._layout.size), dtype=np.int64)
         return _Way(slots, [keys[i] for i in used.tolist()], matrix)
 
@@ -214,7 +164,7 @@ class Counter:
         whole = [way.slots for way in ways]
         at, parts = (0, rows.rows), whole
         for batch in rows.batches([name for name in self._names if name in rows.names]):
-            check(self._stop)
+            check(self.stop)
             for name, array in batch.columns.items():
                 if at != (batch.first, len(array)):
                     at = (batch.first, len(array))

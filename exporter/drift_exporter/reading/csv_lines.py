@@ -37,10 +37,7 @@ def header_of(data: bytes, *, final: bool) -> tuple[tuple[str, ...], int] | None
 
 def _once(names: Sequence[str]) -> list[str]:
     """The names; of one that comes twice the first column is meant."""
-    return [
-        name if name not in names[:i] else f"\0{i}"
-        for i, name in enumerate(names)
-    ]
+    return [name if name not in names[:i] else f"\0{i}" for i, name in enumerate(names)]
 
 
 class CsvLines:
@@ -55,7 +52,7 @@ class CsvLines:
 
     def rows(self, data: bytes) -> Iterator[Rows]:
         """The rows of a block."""
-        yield from halved(data, self._read, lambda lines: RowsInMemory(0, {}, unparsed=1))
+        yield from halved(data, self._read, _refused)
 
     def _read(self, data: bytes) -> Rows:
         try:
@@ -103,6 +100,10 @@ class CsvLines:
         )
         found = {name: _joined(table.column(name)) for name in self._columns}
         return RowsInMemory(table.num_rows, found, unparsed=refused, loose=True)
+
+
+def _refused(lines: list[bytes]) -> Rows:
+    return RowsInMemory(0, {}, unparsed=len(lines))
 
 
 def _joined(column: Any) -> Any:

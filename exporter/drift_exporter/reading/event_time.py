@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.types as types
 from numpy.typing import NDArray
+from pyarrow import types
 
 from drift_exporter.reading.arrow_values import plain, strings, valid, values
 from drift_exporter.reading.rows import Array
@@ -127,9 +127,7 @@ def _of_text(array: Array, *, loose: bool) -> Micros:
             return event_micros(pc.cast(array, target))
         except pa.ArrowInvalid:
             continue
-    found = [
-        micros_of_text(text, loose=loose) for text in strings(pc.fill_null(array, ""))
-    ]
+    found = [micros_of_text(text, loose=loose) for text in strings(pc.fill_null(array, ""))]
     return np.array(found, dtype=np.int64)
 
 

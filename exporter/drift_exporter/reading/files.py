@@ -11,30 +11,24 @@ the last minutes again. It is a cache: a new ``FileSource`` gives the same count
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Protocol
 
 import pyarrow as pa
 
 from drift_exporter import config
 from drift_exporter.config import masked_url
-from drift_exporter.counts import SliceKey, Vector
 from drift_exporter.errors import SchemaError, SourceError
-from drift_exporter.profile import Profile
-from drift_exporter.reading.counting import Counter, Moments
+from drift_exporter.profile import CategorySketch, NumericSketch, Profile
+from drift_exporter.reading.counting import Counter
 from drift_exporter.reading.event_time import MICROSECONDS
+from drift_exporter.reading.found import Choice, Found
 from drift_exporter.reading.listing import File, list_files
 from drift_exporter.reading.parquet_files import ArrowReader, ParquetReader
-from drift_exporter.reading.parts import (
-    KEPT_BYTES,
-    Basis,
-    FileState,
-    Part,
-    added,
-    compacted,
-)
+from drift_exporter.reading.parts import Basis, FileState, Part, Run, compacted
 from drift_exporter.reading.rows import Rows, Wanted, check
 from drift_exporter.reading.schemas import columns_of
-from drift_exporter.reading.sketching import Sketcher
+from drift_exporter.reading.sketching import Collected, Times, column_batches
 from drift_exporter.reading.source import (
     Column,
     Counted,
@@ -116,15 +110,37 @@ class FileSource:
     ) -> Sketches:
         """Sketch columns over all rows, or over those between two event times.
 
-        Exact: the values of some columns at a time are held in memory and sorted.
+        Exact: the values of a few columns at a time are held in memory and sorted.
         """
-        sketcher = Sketcher(
-            files=list_files(self._where),
-            timestamp=self._where.timestamp,
-            open_rows=self._all_rows,
-            progress=progress,
-        )
-        return sketcher.sketches(self.columns(), numeric, categorical, between)
+        columns = self.columns()
+        files = list_files(self._where)
+        choice = _choice(between)
+        timestamp = self._where.timestamp
+        times = Times(timestamp, choice)
+        if timestamp in columns or choice.by_time:
+            for rows in self._all(files, Wanted(timestamp=timestamp)):
+                times.add(rows)
+            if choice.by_time and not times.timed:
+                raise self._untimed(files)
+        batches = column_batches(files, numeric, categorical)
+        found = Sketches({}, {}, *times.seconds)
+        numbers: dict[str, NumericSketch] = {}
+        categories: dict[str, CategorySketch] = {}
+        for done, (as_numbers, as_categories) in enumerate(batches):
+            progress(done / len(batches))
+            wanted = Wanted(
+                timestamp if choice.by_time else None,
+                frozenset(as_numbers),
+                frozenset(as_categories),
+            )
+            collected = Collected(as_numbers, as_categories)
+            for rows in self._all(files, wanted):
+                collected.add(rows, times.chosen(rows))
+            integers = {name for name in as_numbers if _is_integer(columns.get(name))}
+            numbers |= collected.numeric(integers)
+            categories |= collected.categorical()
+        progress(1.0)
+        return replace(found, numeric=numbers, categorical=categories)
 
     def count_all(
         self,
@@ -139,7 +155,17 @@ class FileSource:
         SourceError, SchemaError
             If the files cannot be read, or rows are chosen by time and none has one.
         """
-        ...
+        files = list_files(self._where)
+        choice = _choice(between)
+        counter = Counter(profile, self._where.timestamp, choice, lambda: False)
+        found = Found()
+        timed = not choice.by_time
+        for rows in self._all(files, counter.wanted, progress):
+            timed = timed or self._where.timestamp in rows.names
+            counter.add(found, rows)
+        if not timed and found.rows:
+            raise self._untimed(files)
+        return Counted(found.slices, found.rows, found.rejected)
 
     def count(
         self, profile: Profile, span: Span, width: int, now: float, stop: Stop = lambda: False
@@ -151,8 +177,125 @@ class FileSource:
         SourceError, SchemaError, RunStoppedError
             If the files cannot be read, none has the timestamp column, or ``stop`` says so.
         """
-        ...
+        files = list_files(self._where)
+        choice = Choice(
+            start=span.start * MICROSECONDS,
+            stop=span.end * MICROSECONDS,
+            now=round(now * MICROSECONDS),
+            width=width * MICROSECONDS,
+            sample=sampled_microseconds(self._sample),
+        )
+        counter = Counter(profile, self._where.timestamp, choice, stop)
+        run = Run(span, choice, Basis(profile.bins_hash, width))
+        unread = _Unread(self._name, len(files), self._complained)
+        states: dict[object, FileState] = {}
+        for file in files:
+            check(stop)
+            state = self._states.get(file.identity) or FileState()
+            states[file.identity] = state
+            try:
+                self._count_file(file, state, counter, run)
+            except (OSError, pa.ArrowException) as error:
+                unread.note(file, error)
+        # Of files that are gone nothing is remembered.
+        self._states = states
+        unread.raise_if_all()
+        timed = {state.timed for state in states.values()}
+        if False in timed and True not in timed:
+            raise self._untimed(files)
+        return Counted(run.slices, run.rows, run.rejected)
 
     def close(self) -> None:
         """Forget what is kept."""
         self._states.clear()
+
+    def _count_file(self, file: File, state: FileState, counter: Counter, run: Run) -> None:
+        with closing(reader_of(file, counter.wanted)) as reader:
+            for part in reader.parts(state):
+                check(counter.stop)
+                if run.take(part):
+                    continue
+                found = Found()
+                for rows in reader.rows(part):
+                    counter.add(found, rows)
+                run.put(part, found)
+        if file.grows:
+            state.parts = compacted(state.parts, run.choice.start or 0)
+
+    def _all(
+        self, files: Sequence[File], wanted: Wanted, progress: Progress = lambda _: None
+    ) -> Iterator[Rows]:
+        """All rows of all files that can be read."""
+        unread = _Unread(self._name, len(files), self._complained)
+        total, done = sum(file.size for file in files) or 1, 0
+        for file in files:
+            progress(done / total)
+            try:
+                with closing(reader_of(file, wanted, whole=True)) as reader:
+                    for part in reader.parts(FileState()):
+                        yield from reader.rows(part)
+            except (OSError, pa.ArrowException) as error:
+                unread.note(file, error)
+            done += file.size
+        unread.raise_if_all()
+        progress(1.0)
+
+    def _untimed(self, files: Sequence[File]) -> SchemaError:
+        columns = self.columns()
+        found = columns.get(self._where.timestamp)
+        what = f"is of type {found.dtype}" if found else "is not there"
+        return SchemaError(
+            f"{self._name}: {_newest(files).name}: the timestamp column "
+            f"{self._where.timestamp!r} {what}; name one of {sorted(columns)} in 'timestamp'"
+        )
+
+
+def _choice(between: Between) -> Choice:
+    start, stop = (None if t is None else round(t * MICROSECONDS) for t in between)
+    return Choice(start, stop)
+
+
+def _newest(files: Sequence[File]) -> File:
+    return max(files, key=lambda file: (file.mtime_ns, file.path))
+
+
+def _is_integer(column: Column | None) -> bool:
+    return column is not None and column.kind == "integer"
+
+
+class _Unread:
+    """Files that could not be read; a problem of some, a failure if of all."""
+
+    def __init__(self, name: str, files: int, complained: set[tuple[object, ...]]) -> None:
+        self._name = name
+        self._files = files
+        self._complained = complained
+        self._found: list[tuple[File, BaseException]] = []
+
+    def note(self, file: File, error: BaseException) -> None:
+        """Remember a file, and tell of it once."""
+        self._found.append((file, error))
+        if file.content not in self._complained and not isinstance(error, FileNotFoundError):
+            self._complained.add(file.content)
+            log.warning(
+                "%s: %s cannot be read (%s); it is left out", self._name, file.name, _why(error)
+            )
+
+    def raise_if_all(self) -> None:
+        """Raise ``SourceError`` where no file could be read."""
+        if self._found and len(self._found) == self._files:
+            file, error = self._found[-1]
+            raise SourceError(
+                f"{self._name}: none of {self._files} files can be read; {file.name}: {_why(error)}"
+            ) from error
+
+
+def _why(error: BaseException) -> str:
+    """What went wrong, without a word of what stands in the file."""
+    if isinstance(error, PermissionError):
+        return "permission denied; let this user read it"
+    if isinstance(error, FileNotFoundError):
+        return "it is gone"
+    if isinstance(error, pa.ArrowException):
+        return "it is damaged, not complete yet, or of another format"
+    return type(error).__name__

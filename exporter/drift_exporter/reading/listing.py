@@ -65,6 +65,11 @@ class File:
         return (self.path, self.size, self.mtime_ns, self.inode)
 
     @property
+    def identity(self) -> tuple[object, ...]:
+        """What stays while lines are appended, and when the file is renamed."""
+        return ("inode", self.inode) if self.grows else self.content
+
+    @property
     def grows(self) -> bool:
         """Whether lines are appended to it."""
         return self.format in ("csv", "jsonl") and not self.gzip and self.store is None
@@ -133,10 +138,10 @@ def _local(url: str) -> list[_Entry]:
     path = unquote(url.removeprefix("file://")) if url.startswith("file://") else url
     folder = Path(path)
     if folder.is_dir():
-        paths = glob.glob("**", root_dir=path, recursive=True)
+        paths = glob.glob("**", root_dir=path, recursive=True)  # noqa: PTH207
         paths = [str(folder / name) for name in paths]
     elif _GLOB.search(path) and not folder.exists():
-        paths = glob.glob(path, recursive=True)
+        paths = glob.glob(path, recursive=True)  # noqa: PTH207
     else:
         paths = [path]
     found: dict[tuple[int, int], _Entry] = {}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pyarrow.types as types
+from pyarrow import types
 
 from drift_exporter.reading.event_time import of_epoch, scaled, size_class
 from drift_exporter.reading.listing import File

@@ -6,13 +6,15 @@ keeps the counts of its recent slices. All of it is a cache, never the truth.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drift_exporter.counts import SliceKey, Vector
 from drift_exporter.reading.event_time import NO_TIME
+from drift_exporter.reading.found import Choice, Found, added
+from drift_exporter.reading.source import Span
 
 KEPT_BYTES = 64 * 2**20
 """Memory for kept counts; what does not fit is read again in each run."""
@@ -119,11 +121,55 @@ def compacted(parts: Iterable[Part], start: int) -> list[Part]:
     return merged
 
 
-def added(into: dict[SliceKey, Vector], slices: Mapping[SliceKey, NDArray[np.int32]]) -> None:
-    """Add the vectors of slices to those in ``into``."""
-    for key, rows in slices.items():
-        found = into.get(key)
-        if found is None:
-            into[key] = rows.astype(np.int64)
-        else:
-            found += rows
+class Run:
+    """One counting of a span: takes what is kept, and keeps what is read."""
+
+    def __init__(self, span: Span, choice: Choice, basis: Basis) -> None:
+        self.slices: dict[SliceKey, Vector] = {}
+        self.rows = 0
+        self.rejected: dict[str, int] = {}
+        self.choice = choice
+        self._span = span
+        self._basis = basis
+        self._now = choice.now or 0
+        self._start = choice.start or 0
+        self._kept_bytes = 0
+
+    def take(self, part: Part) -> bool:
+        """Whether a part need not be read: it ends before the span, or its counts are kept."""
+        if part.newest is not None and part.newest < self._start:
+            part.kept = None
+            return True
+        kept = part.kept
+        if kept is None or not kept.answers(self._basis, self._span.start, self._now):
+            part.kept = None
+            return False
+        part.kept = kept.since(self._span.start)
+        self._kept_bytes += part.kept.size
+        self._add(part.kept.slices)
+        return True
+
+    def put(self, part: Part, found: Found) -> None:
+        """Add what was found in a part, and keep it as far as memory allows."""
+        part.newest = found.newest
+        self._add(found.slices)
+        self.rows += found.rows
+        for reason, rows in found.rejected.items():
+            self.rejected[reason] = self.rejected.get(reason, 0) + rows
+        if not found.complete or found.newest < self._start:
+            return
+        size = sum(rows.size * 4 + 200 for rows in found.slices.values())
+        if self._kept_bytes + size > KEPT_BYTES:
+            return
+        self._kept_bytes += size
+        part.kept = Kept(
+            self._basis,
+            self._span.start,
+            {key: rows.astype(np.int32) for key, rows in found.slices.items()},
+            found.newest_counted,
+            found.future,
+        )
+
+    def _add(self, slices: Mapping[SliceKey, NDArray[np.integer[Any]]]) -> None:
+        end = self._span.end
+        added(self.slices, {key: rows for key, rows in slices.items() if key.start < end})

@@ -92,5 +92,3 @@ def check(stop: Stop) -> None:
     """Raise ``RunStoppedError`` where ``stop`` says so."""
     if stop():
         raise RunStoppedError("reading was told to stop; the slices of this run are not stored")
-
-

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
-import pyarrow.types as types
+from pyarrow import types
 
 from drift_exporter.reading.arrow_values import is_text
 from drift_exporter.reading.csv_lines import header_of

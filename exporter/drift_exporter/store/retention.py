@@ -6,7 +6,7 @@ Knows ages and sizes; never takes a slice that a window still needs, nor the new
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -17,7 +17,6 @@ from sqlalchemy import (
     delete,
     func,
     literal,
-    or_,
     select,
     true,
     update,
@@ -44,7 +43,7 @@ class Keep:
     """By model, from when on its windows need slices."""
 
     idle_before: int
-    """Models not in ``since`` that were counted after this may belong to another shard."""
+    """Models not in ``since`` that were counted since then may belong to another shard."""
 
     shared: bool
     """Whether other shards keep their models in the same database."""
@@ -52,6 +51,14 @@ class Keep:
     def spares(self, model: str, counted_to: int) -> bool:
         """Whether a series is another shard's to prune."""
         return self.shared and model not in self.since and counted_to >= self.idle_before
+
+    def may_delete(
+        self, model: ColumnElement[str], time: ColumnElement[Any]
+    ) -> ColumnElement[bool]:
+        """Of which models, or from before what time, runs and scores are ours to delete."""
+        if not self.shared:
+            return true()
+        return model.in_(self.since) | (time < self.idle_before)
 
 
 def prune(
@@ -90,8 +97,8 @@ def _delete_before(database: Database, cutoff: int, keep: Keep) -> int:
         with database.writing("delete old slices") as connection:
             _forget_before(connection, row.id, floor)
     t = tables.scores.c
-    own = true() if not keep.shared else t.model.in_(keep.since)
-    deleted += _delete(database, tables.scores, own & (t.window_end < cutoff))
+    old = (t.window_end < cutoff) & keep.may_delete(t.model, t.window_end)
+    deleted += _delete(database, tables.scores, old)
     deleted += _delete(database, tables.runs, _old_runs(cutoff, keep))
     with database.writing("delete old feature lists") as connection:
         used = select(tables.scores.c.feature_list_id)
@@ -143,8 +150,8 @@ def _forget_before(connection: Connection, series_id: int, floor: int) -> None:
 def _old_runs(cutoff: int, keep: Keep) -> ColumnElement[bool]:
     t = tables.runs.c
     newest = select(func.max(t.id)).group_by(t.model)
-    own = true() if not keep.shared else or_(t.model.in_(keep.since), t.finished < keep.idle_before)
-    return own & (t.finished < cutoff) & t.id.not_in(newest) & t.id.not_in(newest.where(t.success))
+    old = (t.finished < cutoff) & keep.may_delete(t.model, t.finished)
+    return old & t.id.not_in(newest) & t.id.not_in(newest.where(t.success))
 
 
 def _cutoff(connection: Connection, too_many: int, keep: Keep) -> int:
@@ -158,10 +165,10 @@ def _cutoff(connection: Connection, too_many: int, keep: Keep) -> int:
             own &= t.start < row.floor(needed)
         _weigh(connection, by_step, t.start, func.length(t.counts), own)
     s = tables.scores.c
-    own = true() if not keep.shared else s.model.in_(keep.since)
+    own = keep.may_delete(s.model, s.window_end)
     _weigh(connection, by_step, s.window_end, func.length(s.scores), own)
     r = tables.runs.c
-    own = true() if not keep.shared else r.model.in_(keep.since)
+    own = keep.may_delete(r.model, r.finished)
     _weigh(connection, by_step, cast(r.finished, BigInteger), literal(_RUN_BYTES), own)
     for step, size in sorted(by_step.items()):
         too_many -= size
