@@ -57,9 +57,9 @@ def postgres_server() -> Iterator[Server]:
         secret.write_text(PASSWORD, encoding="utf-8")
         secret.chmod(0o644)
         data = folder / "data"
+        initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "drift", "-A", "scram-sha-256"]
         subprocess.run(
-            [binaries / "initdb", "-D", data, "-U", "drift", "-A", "scram-sha-256"]
-            + ["--pwfile", secret, "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync"],
+            [*initdb, "--pwfile", str(secret), "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync"],
             check=True,
             capture_output=True,
             cwd=folder,
@@ -79,8 +79,8 @@ def postgres_server() -> Iterator[Server]:
             "extra_float_digits": "-5",
         }
         options = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
-        control = [binaries / "pg_ctl", "-D", data, "-w"]
-        log = ["-l", folder / "log"]
+        control = [str(binaries / "pg_ctl"), "-D", str(data), "-w"]
+        log = ["-l", str(folder / "log")]
         subprocess.run(
             [*control, "start", *log, "-o", options],
             check=True,

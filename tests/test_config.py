@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -79,6 +79,7 @@ def test_a_duration_has_a_longest() -> None:
         parse_duration("101y")
 
 
+@settings(deadline=None)
 @given(st.integers(min_value=0, max_value=3_153_600_000_000))
 def test_seconds_become_a_duration_and_back(milliseconds: int) -> None:
     """A duration that is written is read as the same time, to the millisecond."""
@@ -87,6 +88,7 @@ def test_seconds_become_a_duration_and_back(milliseconds: int) -> None:
     assert parse_duration(written.text).seconds == milliseconds / 1000
 
 
+@settings(deadline=None)
 @given(
     st.text("abcdefghijklmnop0123456789-_", min_size=1),
     st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="*"), min_size=6),

@@ -88,6 +88,7 @@ def test_there_are_a_short_example_and_a_long_one() -> None:
     [
         pytest.param({"interval": "5"}, "$.models[0].interval", id="a duration without a unit"),
         pytest.param({"name": "-"}, "$.models[0].name", id="a name"),
+        pytest.param({"min_rows": True}, "$.models[0].min_rows", id="a boolean"),
         pytest.param({"min_rows": 0}, "$.models[0].min_rows", id="a bound"),
         pytest.param({"thresholds": {"psii": {}}}, "$.models[0].thresholds", id="a statistic"),
         pytest.param({"sampl": 1}, "$.models[0]", id="an unknown key"),
@@ -108,8 +109,10 @@ def _text_only(example: str) -> str:
 
 KINDS: dict[str, Any] = {
     "object": dict,
+    "boolean": bool,
     "array": list,
     "string": str,
+    "boolean": bool,
     "integer": int,
     "number": (int, float),
     "null": type(None),
@@ -124,9 +127,11 @@ def _faults(value: Any, schema: dict[str, Any], at: str = "$") -> Iterator[str]:
         yield from _faults(value, SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]], at)
     if "anyOf" in schema and all(list(_faults(value, part, at)) for part in schema["anyOf"]):
         yield at
-    if "type" in schema and not isinstance(value, KINDS[schema["type"]]):
-        yield at
-        return
+    if "type" in schema:
+        boolean = isinstance(value, bool) and schema["type"] != "boolean"
+        if boolean or not isinstance(value, KINDS[schema["type"]]):
+            yield at
+            return
     if not _within(value, schema):
         yield at
     if isinstance(value, list):

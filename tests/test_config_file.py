@@ -6,7 +6,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drift_exporter.config import Config
@@ -154,6 +154,11 @@ KEYS_OF_STORE = "expected one of url, url_file, retention, max_megabytes"
             "min_rows: true", "min_rows: found true, expected no boolean here", id="a boolean"
         ),
         pytest.param(
+            "expose_bins: yes",
+            "expose_bins: found 'yes', expected true or false",
+            id="a boolean of YAML 1.1",
+        ),
+        pytest.param(
             "version: 1.10",
             "version: found 1.10, expected text; put it in quotes",
             id="a number that is text",
@@ -298,7 +303,7 @@ def test_a_wrong_key_of_a_model_is_shown_at_its_place(
             id="a key that is no text",
         ),
         pytest.param(
-            "[" * 1500,
+            "[" * 800,
             ["drift.yml: is nested too deeply; expected a config"],
             id="nested without end",
         ),
@@ -700,6 +705,7 @@ def test_the_masked_config_has_defaults_and_no_secret(tmp_path: Path) -> None:
     assert found["store"]["retention"] == "90d"
 
 
+@settings(max_examples=25, deadline=None)
 @given(owner=st.text(st.characters(codec="utf-8"), max_size=20))
 def test_what_is_shown_is_a_config_again(
     owner: str, tmp_path_factory: pytest.TempPathFactory
@@ -753,6 +759,7 @@ def _message(read: Callable[[Path], object], file: Path) -> str:
     return f"{file}: is fine"
 
 
+@settings(deadline=None)
 @given(
     st.one_of(
         st.binary(max_size=60),

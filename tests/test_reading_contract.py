@@ -4,7 +4,7 @@ import json
 import math
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -197,16 +197,14 @@ PROFILES = {"numbers and words": _profile(FEATURES), "as categories": _profile(A
 
 def _number(value: Any) -> float | None:
     """The number of a value; none where it is no number."""
-    if isinstance(value, datetime):
-        return ((value - EPOCH) // TICK) / 10**6
-    if isinstance(value, date):
-        return float((value - EPOCH.date()).days * 86400)
     if isinstance(value, str):
         try:
             return None if "_" in value else float(value)
         except ValueError:
             return None
-    return float(value)
+    if isinstance(value, datetime):
+        return ((value - EPOCH) // TICK) / 10**6
+    return float((value - EPOCH.date()).days * 86400 if isinstance(value, date) else value)
 
 
 def _category(value: Any) -> str | None:
@@ -225,18 +223,14 @@ def _cell(feature: Feature, row: dict[str, Any]) -> int:
     missing, unseen, absent = range(feature.block.value_cells, feature.block.cells)
     if feature.name not in row:
         return absent
-    value = row[feature.name]
-    if value is None:
+    value, bins = row[feature.name], feature.bins
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return missing
-    if isinstance(feature.bins, NumericBins):
+    if isinstance(bins, NumericBins):
         number = _number(value)
-        if number is None:
-            return unseen
-        return missing if math.isnan(number) else bisect_right(list(feature.bins.cuts), number)
+        at = unseen if number is None else bisect_right(list(bins.cuts), number)
+        return missing if number is not None and math.isnan(number) else at
     word = _category(value)
-    bins = feature.bins
-    if word is None:
-        return missing
     if word in bins.kept:
         return bins.kept.index(word)
     return len(bins.kept) if word in bins.others or not bins.complete else unseen
@@ -278,8 +272,8 @@ class Kind:
     """A kind of source, and what it cannot carry."""
 
     write: Callable[[Path, Server], dict[str, Any]]
-    lossy: frozenset[str] = frozenset()
-    """Columns that its format cannot tell as they are."""
+    lossy: frozenset[tuple[str, str]] = frozenset()
+    """Kinds of features and columns that its format cannot tell as they are."""
 
 
 def _table() -> pa.Table:
@@ -356,8 +350,17 @@ def _duckdb(folder: Path, _: Server) -> dict[str, Any]:
 KINDS = {
     "parquet": Kind(_parquet),
     "arrow": Kind(_arrow),
-    "csv": Kind(_csv),
-    "json lines": Kind(_json_lines),
+    # Text is all that CSV has: 0.1 is no float32, 1.500 has its zeros, "" and "nan" are missing
+    # numbers, and times look as they were written.
+    "csv": Kind(
+        _csv,
+        frozenset(
+            {("numeric", name) for name in ("single", "numeral")}
+            | {("categorical", name) for name in ("price", "moment", "ratio")}
+        ),
+    ),
+    # A time is text like any other.
+    "json lines": Kind(_json_lines, frozenset({("numeric", "day"), ("numeric", "moment")})),
     "postgresql": Kind(_postgresql),
     "duckdb": Kind(_duckdb),
 }
@@ -370,10 +373,10 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def place(kind: str, tmp_path_factory: pytest.TempPathFactory, postgres: Server) -> Iterator[Where]:
+def place(kind: str, tmp_path_factory: pytest.TempPathFactory, postgres: Server) -> Where:
     """Where the rows lie, in a source of that kind."""
     folder = tmp_path_factory.mktemp("rows")
-    yield Where(**KINDS[kind].write(folder, postgres), timestamp="at")
+    return Where(**KINDS[kind].write(folder, postgres), timestamp="at")
 
 
 def _opened(place: Where, sample: float = 1.0) -> Source:
@@ -381,7 +384,7 @@ def _opened(place: Where, sample: float = 1.0) -> Source:
 
 
 def _differences(
-    profile: Profile, found: Any, expected: Any, lossy: frozenset[str]
+    profile: Profile, found: Any, expected: Any, lossy: frozenset[tuple[str, str]]
 ) -> list[tuple[Any, ...]]:
     """Where counts differ: slice, feature, what was found, what was expected."""
     offsets = profile.layout.offsets
@@ -393,7 +396,7 @@ def _differences(
         for i, feature in enumerate(profile.features):
             cells = slice(offsets[i], offsets[i + 1])
             left, right = list(map(int, found[key][cells])), list(expected[key][cells])
-            if left != right and feature.name not in lossy:
+            if left != right and (feature.kind, feature.name) not in lossy:
                 differences.append((key, feature.name, left, right))
     return differences
 
@@ -437,12 +440,14 @@ def test_future_rows_wait(place: Where) -> None:
     assert counted.rows_rejected.get("future") == later
 
 
-@pytest.mark.parametrize(
-    "name", [f.name for f in FEATURES if f.kind == "numeric" and f.name != "gone"]
-)
+NUMBERS = [f.name for f in FEATURES if f.kind == "numeric" and f.name != "gone"]
+CATEGORIES = ("word", "code", "ratio", "region", "tier", "flag", "price", "day", "moment")
+
+
+@pytest.mark.parametrize("name", NUMBERS)
 def test_sketch_of_numbers(kind: str, place: Where, name: str) -> None:
     """Quantiles are values of the column: the one that a sorted list has at that place."""
-    if name in KINDS[kind].lossy:
+    if ("numeric", name) in KINDS[kind].lossy:
         return
     source = _opened(place)
 
@@ -468,12 +473,10 @@ def test_sketch_of_numbers(kind: str, place: Where, name: str) -> None:
         assert sketch.deviation == pytest.approx(deviation, rel=1e-6)
 
 
-@pytest.mark.parametrize(
-    "name", ["word", "code", "ratio", "region", "tier", "flag", "price", "day", "moment", "nothing"]
-)
+@pytest.mark.parametrize("name", [*CATEGORIES, "nothing"])
 def test_sketch_of_categories(kind: str, place: Where, name: str) -> None:
     """Categories come with their rows, the commonest first, ties by code points."""
-    if name in KINDS[kind].lossy:
+    if ("categorical", name) in KINDS[kind].lossy:
         return
     source = _opened(place)
 

@@ -35,21 +35,25 @@ def test_verdicts_by_hand(psi: float, missing: float, state: State, statistic: s
 
 
 @pytest.mark.parametrize(
-    ("rows", "current", "reference", "kept", "reason"),
+    ("rows", "current", "reference", "kept", "pooled", "reason"),
     [
-        pytest.param(0, 0, 500, 5, Reason.NO_DATA, id="empty window"),
-        pytest.param(500, 0, 500, 5, Reason.COLUMN_MISSING, id="vanished column"),
-        pytest.param(500, 500, 0, 5, Reason.REFERENCE_EMPTY, id="reference without the column"),
-        pytest.param(500, 99, 500, 5, Reason.TOO_FEW_ROWS, id="99 of 100 rows"),
-        pytest.param(500, 100, 500, 5, None, id="100 rows"),
-        pytest.param(500, 500, 500, 1, Reason.CONSTANT, id="one bin on both sides"),
+        pytest.param(0, 0, 500, 5, 5, Reason.NO_DATA, id="empty window"),
+        pytest.param(500, 0, 500, 5, 5, Reason.COLUMN_MISSING, id="vanished column"),
+        pytest.param(500, 500, 0, 5, 5, Reason.REFERENCE_EMPTY, id="reference without the column"),
+        pytest.param(500, 99, 500, 5, 5, Reason.TOO_FEW_ROWS, id="99 of 100 rows"),
+        pytest.param(500, 100, 500, 5, 5, None, id="100 rows"),
+        pytest.param(500, 500, 500, 9, 1, Reason.TOO_FEW_ROWS, id="all bins thin"),
+        pytest.param(500, 500, 500, 1, 1, Reason.CONSTANT, id="one bin on both sides"),
     ],
 )
-def test_reasons(rows: int, current: int, reference: int, kept: int, reason: Reason | None) -> None:
+def test_reasons(
+    rows: int, current: int, reference: int, kept: int, pooled: int, reason: Reason | None
+) -> None:
     """A feature that cannot be judged says why; it has no score, and never 0."""
-    counts = [np.array([n]) for n in (current, reference, kept)]
+    counts = [np.array([n]) for n in (current, reference, kept, pooled)]
+    bins = (counts[2], counts[3])
 
-    assert reasons(rows, counts[0], counts[1], counts[2], min_rows=100) == (reason,)
+    assert reasons(rows, counts[0], counts[1], bins, min_rows=100) == (reason,)
     if reason:
         (verdict,) = judge(
             {"psi": np.array([9.0])}, {("psi", "warning"): np.array([0.1])}, [reason]

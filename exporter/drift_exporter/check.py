@@ -16,11 +16,19 @@ from drift_exporter.config import RATES, SEVERITIES, STATISTICS, ModelConfig, mo
 from drift_exporter.counts import SliceKey, Vector
 from drift_exporter.errors import DriftExporterError, RunStoppedError, RunTimeoutError, StoreError
 from drift_exporter.profile import Profile
+from drift_exporter.profile_text import bin_intervals, bin_names
 from drift_exporter.reading.source import Counted, Source, Span, Stop
 from drift_exporter.scoring import Reference, kept_bins, prepare, score, score_psi
-from drift_exporter.snapshot import FeatureInfo, Run, SegmentResult, Snapshot, WindowResult
+from drift_exporter.snapshot import (
+    FeatureInfo,
+    ReferenceBins,
+    Run,
+    SegmentResult,
+    Snapshot,
+    WindowResult,
+)
 from drift_exporter.store import Store
-from drift_exporter.verdict import Floats, judge, reasons
+from drift_exporter.verdict import Floats, Integers, judge, reasons
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +70,15 @@ class Job:
                 if not np.isnan(values).all():
                     found[statistic, severity] = values
         return found
+
+    @cached_property
+    def exposed_bins(self) -> Mapping[int, ReferenceBins]:
+        """Bins and reference rows of the features whose bins are exposed, by position."""
+        return {
+            i: ReferenceBins(bin_names(f), bin_intervals(f), _bins_of(self, self.reference.bins, i))
+            for i, f in enumerate(self.profile.features)
+            if self.model.exposes_bins(f.name)
+        }
 
 
 @dataclass
@@ -262,7 +279,21 @@ def judge_window(job: Job, window: str, start: int, end: int, sums: Segments) ->
         segments=tuple(
             _segment(job, by, name, vector) for (by, name), vector in sorted(sums.items()) if by
         ),
+        bins=_exposed_rows(job, total),
     )
+
+
+def _exposed_rows(job: Job, total: Vector) -> dict[int, Integers]:
+    if not job.exposed_bins:
+        return {}
+    bins = job.profile.layout.bins(total)
+    return {i: _bins_of(job, bins, i) for i in job.exposed_bins}
+
+
+def _bins_of(job: Job, bins: Integers, i: int) -> Integers:
+    """One feature's row of ``Layout.bins`` without what pads it to the widest feature."""
+    wanted = job.profile.features[i].bins.bins
+    return np.concatenate((bins[i, :wanted], bins[i, -2:]))
 
 
 def _segment(job: Job, segment_by: str, segment: str, vector: Vector) -> SegmentResult:
@@ -270,7 +301,7 @@ def _segment(job: Job, segment_by: str, segment: str, vector: Vector) -> Segment
     known = job.profile.segment_counts.get((segment_by, segment), layout.zeros())
     values = score_psi(known, vector, layout)
     few = layout.feature_rows(vector) < job.model.min_rows
-    values[few | (kept_bins(known, vector, layout) < 2)] = np.nan
+    values[few | (kept_bins(known, vector, layout)[1] < 2)] = np.nan
     return SegmentResult(segment_by, segment, layout.rows(vector), values)
 
 
@@ -310,6 +341,7 @@ def empty_snapshot(job: Job) -> Snapshot:
         ),
         reference_samples=job.reference.rows,
         reference_missing_ratio=job.reference.rates["missing_ratio"],
+        reference_bins=job.exposed_bins,
     )
 
 

@@ -20,6 +20,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     PositiveInt,
+    ValidationInfo,
     WithJsonSchema,
     field_validator,
     model_validator,
@@ -228,8 +229,10 @@ class Model(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_boolean(cls, value: object) -> object:
-        if isinstance(value, bool):  # pydantic would take true for 1
+    def _no_boolean(cls, value: object, info: ValidationInfo) -> object:
+        wanted = cls.model_fields[info.field_name or ""].annotation
+        # pydantic would take true for 1
+        if isinstance(value, bool) and bool not in (wanted, *get_args(wanted)):
             raise ValueError(f"found {str(value).lower()}, expected no boolean here")
         return value
 
@@ -447,6 +450,9 @@ class FeatureConfig(Model):
     importance: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     """Weight of the column where features are ranked."""
 
+    expose_bins: bool | None = Field(default=None, strict=True)
+    """Whether the column's bins are series too; by default as the model says."""
+
     @field_validator("binning", mode="before")
     @classmethod
     def _rising(cls, value: object) -> object:
@@ -567,6 +573,10 @@ class ModelConfig(Model):
     min_rows: PositiveInt = 100
     """Fewest rows of a window with which a feature is judged."""
 
+    expose_bins: bool = Field(default=False, strict=True)
+    """Whether the rows per bin of every column are series too, for the pictures of distributions
+    in Grafana: some 14 per window and 28 for the reference. Under `max_series` they go first."""
+
     stale_after: PositiveDuration | None = None
     """How long scores stay after the last successful run; by default three intervals."""
 
@@ -646,6 +656,11 @@ class ModelConfig(Model):
         """How far back a first run reads, never less than the longest window."""
         longest = self.longest_window.seconds
         return max(self.backfill.seconds, longest) if self.backfill else longest
+
+    def exposes_bins(self, column: str) -> bool:
+        """Whether the bins of a column are exposed."""
+        own = self.features.settings(column).expose_bins
+        return self.expose_bins if own is None else own
 
     def threshold(self, column: str, statistic: str, severity: str) -> float | None:
         """The configured threshold of a column, or none."""

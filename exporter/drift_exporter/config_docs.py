@@ -67,6 +67,7 @@ models:
         age:
           bins: 8
           binning: uniform
+          expose_bins: true           # for Grafana's picture of the distribution
         country:
           type: categorical
           categories: 50
@@ -211,6 +212,7 @@ _WORDS: dict[Any, str] = {
     str: "text",
     int: "whole number",
     float: "number",
+    bool: "`true`, `false`",
     Duration: "duration",
     StatisticName: "statistic",
 }
@@ -245,7 +247,7 @@ def _default(field: FieldInfo) -> str:
         return ""
     if isinstance(value, tuple):
         return f"`[{', '.join(json.dumps(v) if isinstance(v, str) else str(v) for v in value)}]`"
-    return f"`{value}`"
+    return f"`{json.dumps(value) if isinstance(value, bool) else value}`"
 
 
 if __name__ == "__main__":

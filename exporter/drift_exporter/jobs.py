@@ -18,7 +18,7 @@ from drift_exporter.metrics.health import Health
 from drift_exporter.profile import Profile
 from drift_exporter.profiles import fitting_profile, profile_of
 from drift_exporter.reading.opening import open_source
-from drift_exporter.reading.source import Progress
+from drift_exporter.reading.source import Progress, Source
 from drift_exporter.scheduler import Scheduler, Ticket
 from drift_exporter.snapshot import Board, Run, Snapshot
 from drift_exporter.store import Store
@@ -35,6 +35,7 @@ class _Held:
 
     model: ModelConfig
     interval_seconds: float
+    source: Source | None = None
     job: check.Job | None = None
 
 
@@ -91,8 +92,8 @@ class Jobs:
         if hung:
             log.warning("runs given up", extra={"models": ",".join(hung)})
         for name, held in self._held.items():
-            if held.job is not None and name not in hung:
-                held.job.source.close()
+            if held.source is not None and name not in hung:
+                held.source.close()
 
     def prune(self, now: float) -> None:
         """Delete what is older than the store's retention and not needed by any window."""
@@ -118,6 +119,8 @@ class Jobs:
         self._health.add_model(model.name)
         snapshot = check.blank_snapshot(model, held.interval_seconds)
         try:
+            # Opened here, and not in the run's thread, so that libraries are loaded at the start.
+            held.source = self._source(held)
             profile = fitting_profile(self._configured(), model)
             if profile is not None:
                 held.job = self._job(held, profile)
@@ -128,12 +131,18 @@ class Jobs:
         self._board.publish(snapshot)
         return held
 
+    def _source(self, held: _Held) -> Source:
+        if held.source is None:
+            model = held.model
+            held.source = open_source(
+                model.current, sample=model.sample, timeout_seconds=model.timeout_seconds
+            )
+        return held.source
+
     def _job(self, held: _Held, profile: Profile) -> check.Job:
-        model = held.model
-        source = open_source(
-            model.current, sample=model.sample, timeout_seconds=model.timeout_seconds
+        return check.Job(
+            held.model, profile, self._source(held), self._store, held.interval_seconds
         )
-        return check.Job(model, profile, source, self._store, held.interval_seconds)
 
     def _profile(self, held: _Held, now: float) -> Profile:
         name = held.model.name

@@ -1,9 +1,11 @@
-"""Profiles as text for a person: what is in one, and how two differ.
+"""Profiles as text for a person: what is in one, what its bins hold, and how two differ.
 
 Pure: profiles in, text out.
 """
 
+import math
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -12,6 +14,9 @@ from drift_exporter.scoring import score_psi
 
 MOST_SHOWN = 8
 """Edges or categories of a column that are shown."""
+
+TAIL = ("missing", "unseen")
+"""Names of the bins behind those of values."""
 
 
 def shown(profile: Profile) -> str:
@@ -27,7 +32,9 @@ def shown(profile: Profile) -> str:
         f"hash       {profile.hash}",
         "",
     ]
-    rows = [("column", "role", "kind", "because", "bins", "missing", "where")]
+    rows: list[tuple[str, ...]] = [
+        ("column", "role", "kind", "because", "bins", "missing", "where")
+    ]
     for i, feature in enumerate(profile.features):
         share = missing[i] / profile.rows
         where = _where(feature)
@@ -63,6 +70,67 @@ def difference(old: Profile, new: Profile) -> str:
     lines += [f"+ {name}: new, {f.kind}" for name, f in after.items() if name not in before]
     lines += list(_changes(old, new))
     return "\n".join(lines) + "\n"
+
+
+def bin_names(feature: Feature) -> tuple[str, ...]:
+    """A name for each bin, by which bins sort: numbers of the same width, then the tail.
+
+    Examples
+    --------
+    >>> bin_names(Feature("city", "feature", "categorical", CategoryBins(("x", "y"))))
+    ('00', '01', '02', 'missing', 'unseen')
+    """
+    width = max(len(str(feature.bins.bins - 1)), 2)
+    return (*(f"{i:0{width}}" for i in range(feature.bins.bins)), *TAIL)
+
+
+def bin_intervals(feature: Feature) -> tuple[str, ...]:
+    """What each bin holds: an interval or a category, then missing and unseen values.
+
+    The outer intervals are open, as statistics see them. Edges are rounded to as many digits
+    as tell them apart.
+
+    Examples
+    --------
+    >>> bin_intervals(Feature("age", "feature", "numeric", NumericBins((30.0, 40.0), 18, 90)))
+    ('< 30', '[30, 40)', '≥ 40', 'missing', 'unseen')
+    """
+    bins = feature.bins
+    if isinstance(bins, NumericBins):
+        return (*_intervals(bins.edges), *TAIL)
+    return (*bins.kept, "other", *TAIL)
+
+
+def _intervals(edges: tuple[float, ...]) -> Iterator[str]:
+    """The texts of half-open intervals; that of a single value is ``= v``."""
+    if not edges:
+        yield "any number"
+        return
+    # An edge just above another one encloses a single value: bins [v, v+) and [v+, …).
+    atoms = [False, *(b == math.nextafter(a, math.inf) for a, b in pairwise(edges))]
+    shown = [edges[i - 1] if atom else edges[i] for i, atom in enumerate(atoms)]
+    texts = _texts(shown, len(edges) - sum(atoms))
+    yield f"< {texts[0]}"
+    for i, text in enumerate(texts[1:], start=1):
+        left = f"({texts[i - 1]}" if atoms[i - 1] else f"[{texts[i - 1]}"
+        yield f"= {texts[i - 1]}" if atoms[i] else f"{left}, {text})"
+    yield f"> {texts[-1]}" if atoms[-1] else f"≥ {texts[-1]}"
+
+
+def _texts(edges: list[float], apart: int) -> list[str]:
+    """The edges with as few digits as tell so many of them apart, four at least."""
+    for digits in range(4, 18):
+        texts = [_number(edge, digits) for edge in edges]
+        if len(set(texts)) >= apart:
+            break
+    return texts
+
+
+def _number(number: float, digits: int) -> str:
+    text = f"{number:.{digits}g}"
+    if "e" in text and 1e-4 <= abs(number) < 1e15:
+        return np.format_float_positional(float(text), trim="-")
+    return text
 
 
 def _changes(old: Profile, new: Profile) -> Iterator[str]:

@@ -13,6 +13,7 @@ from drift_exporter.counts import Layout, Vector
 from drift_exporter.profile import NumericBins, Profile
 from drift_exporter.statistics.distances import ks_statistic, wasserstein_distance
 from drift_exporter.statistics.divergences import (
+    bins_compared,
     hellinger_distance,
     js_distance,
     kl_divergence,
@@ -125,11 +126,14 @@ def score_psi(reference: Vector, current: Vector, layout: Layout) -> Floats:
     return psi(layout.bins(reference), layout.bins(current))
 
 
-def kept_bins(reference: Vector, current: Vector, layout: Layout) -> Integers:
-    """Bins of each feature that are not empty on both sides, shape ``(features,)``."""
-    filled = (layout.bins(reference) > 0) | (layout.bins(current) > 0)
-    kept: Integers = filled.sum(axis=1).astype(np.int64)
-    return kept
+def kept_bins(reference: Vector, current: Vector, layout: Layout) -> tuple[Integers, Integers]:
+    """Bins that are compared, before and after thin bins are pooled, each ``(features,)``.
+
+    One bin leaves nothing to compare: the column is constant, or, where pooling did it, the
+    window has too few rows for its bins.
+    """
+    sides = (layout.bins(reference), layout.bins(current))
+    return bins_compared(*sides, pool=False), bins_compared(*sides)
 
 
 def _rates(reference: Reference, window: Vector) -> dict[str, Floats]:

@@ -23,6 +23,20 @@ class FeatureInfo:
 
 
 @dataclass(frozen=True)
+class ReferenceBins:
+    """The bins of a feature that are exposed, and the rows that the reference has in them."""
+
+    names: tuple[str, ...]
+    """Label of each bin: its number, then ``missing`` and ``unseen``."""
+
+    intervals: tuple[str, ...]
+    """What each bin holds, to be read: ``[30, 40)``, or a category."""
+
+    rows: Integers
+    """Rows per bin, shape ``(bins + 2,)``."""
+
+
+@dataclass(frozen=True)
 class SegmentResult:
     """Scores of one segment in one window."""
 
@@ -56,6 +70,8 @@ class WindowResult:
 
     verdicts: tuple[Verdict, ...]
     segments: tuple[SegmentResult, ...] = ()
+    bins: Mapping[int, Integers] = field(default_factory=dict)
+    """Rows per bin of the features whose bins are exposed, by position; as `ReferenceBins`."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +127,9 @@ class Snapshot:
     reference_missing_ratio: Floats | None = None
     """Of the reference, shape ``(features,)``."""
 
+    reference_bins: Mapping[int, ReferenceBins] = field(default_factory=dict)
+    """Of the features whose bins are exposed, by position."""
+
     windows: tuple[WindowResult, ...] = ()
     """Empty before the first scores and after they went stale."""
 
@@ -128,7 +147,7 @@ class Snapshot:
         """The snapshot without its scores: what is shown once they are stale."""
         gone = Verdict(State.NOT_EVALUATED, Reason.STALE)
         windows = tuple(
-            replace(w, scores={}, segments=(), verdicts=(gone,) * len(w.verdicts))
+            replace(w, scores={}, segments=(), bins={}, verdicts=(gone,) * len(w.verdicts))
             for w in self.windows
         )
         return replace(self, windows=windows)

@@ -52,7 +52,11 @@ class Verdict:
 
 
 def reasons(
-    rows: int, feature_rows: Integers, reference_rows: Integers, kept_bins: Integers, min_rows: int
+    rows: int,
+    feature_rows: Integers,
+    reference_rows: Integers,
+    kept_bins: tuple[Integers, Integers],
+    min_rows: int,
 ) -> tuple[Reason | None, ...]:
     """Why each feature cannot be evaluated, or None where it can.
 
@@ -63,18 +67,20 @@ def reasons(
     feature_rows, reference_rows
         Rows of window and reference that came with the column, shape ``(features,)``.
     kept_bins
-        Bins that are not empty on both sides, shape ``(features,)``; with one there is nothing
-        to compare (statistics section 1).
+        Bins that are not empty on both sides, and those left after thin ones were pooled, each
+        ``(features,)``; with one there is nothing to compare (statistics section 1).
     min_rows
         Fewest rows with which a feature is judged.
     """
     return tuple(
-        _reason(rows, int(current), int(reference), int(kept), min_rows)
-        for current, reference, kept in zip(feature_rows, reference_rows, kept_bins, strict=True)
+        _reason(rows, *(int(number) for number in numbers), min_rows)
+        for numbers in zip(feature_rows, reference_rows, *kept_bins, strict=True)
     )
 
 
-def _reason(rows: int, current: int, reference: int, kept: int, min_rows: int) -> Reason | None:
+def _reason(
+    rows: int, current: int, reference: int, kept: int, pooled: int, min_rows: int
+) -> Reason | None:
     if rows == 0:
         return Reason.NO_DATA
     if current == 0:
@@ -83,7 +89,9 @@ def _reason(rows: int, current: int, reference: int, kept: int, min_rows: int) -
         return Reason.REFERENCE_EMPTY
     if current < min_rows:
         return Reason.TOO_FEW_ROWS
-    return Reason.CONSTANT if kept < 2 else None
+    if kept < 2:
+        return Reason.CONSTANT
+    return Reason.TOO_FEW_ROWS if pooled < 2 else None
 
 
 def judge(

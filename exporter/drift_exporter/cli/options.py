@@ -65,12 +65,12 @@ def chosen_models(config: Config, name: str | None) -> list[ModelConfig]:
 
 def profile_progress(model: str) -> Any:
     """Progress of one profile: a bar on a terminal, silence elsewhere."""
+    if not sys.stderr.isatty():
+        return lambda _: None
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    if not console.is_terminal:
-        return lambda _: None
     columns = (TextColumn("profile of {task.description}"), BarColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=console, transient=True)
     task = bar.add_task(model, total=1.0)

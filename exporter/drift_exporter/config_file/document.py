@@ -272,10 +272,23 @@ def shown(at: At) -> str:
     return text
 
 
+class _Representer(SafeRepresenter):
+    """Texts of several lines as blocks, fit to be read."""
+
+
+def _text_node(representer: SafeRepresenter, text: str) -> ScalarNode:
+    style = "|" if "\n" in text else None
+    return representer.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Representer.add_representer(str, _text_node)
+
+
 def yaml_of(value: object) -> str:
     """Plain data as YAML, mappings in their own order."""
     text = StringIO()
     yaml = YAML(typ="safe", pure=True)
+    yaml.Representer = _Representer
     yaml.default_flow_style = False
     # ruamel's annotation only knows None, its default.
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]

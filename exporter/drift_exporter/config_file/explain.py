@@ -15,6 +15,8 @@ from drift_exporter.config import Config, Model
 from drift_exporter.config_file.document import At, Document, Problem
 
 _EXPECTED = {
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
     "dict_type": "a mapping",
     "finite_number": "a finite number",
     "float_parsing": "a number",

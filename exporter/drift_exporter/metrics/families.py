@@ -160,6 +160,38 @@ def _info(role: str) -> Fill:
     return fill
 
 
+def _bin_rows(role: str) -> Fill:
+    def fill(snapshot: Snapshot) -> Iterator[Sample]:
+        for window in snapshot.windows:
+            for i, column in _columns(snapshot, role):
+                if i in window.bins:
+                    names = snapshot.reference_bins[i].names
+                    for name, rows in zip(names, window.bins[i], strict=True):
+                        yield (snapshot.model, column.name, window.window, name), float(rows)
+
+    return fill
+
+
+def _reference_bin_rows(role: str) -> Fill:
+    def fill(snapshot: Snapshot) -> Iterator[Sample]:
+        for i, column in _columns(snapshot, role):
+            known = snapshot.reference_bins.get(i)
+            for name, rows in zip(known.names, known.rows, strict=True) if known else ():
+                yield (snapshot.model, column.name, name), float(rows)
+
+    return fill
+
+
+def _bin_info(role: str) -> Fill:
+    def fill(snapshot: Snapshot) -> Iterator[Sample]:
+        for i, column in _columns(snapshot, role):
+            known = snapshot.reference_bins.get(i)
+            for name, interval in zip(known.names, known.intervals, strict=True) if known else ():
+                yield (snapshot.model, column.name, name, interval), 1.0
+
+    return fill
+
+
 def _segment_psi(role: str) -> Fill:
     def fill(snapshot: Snapshot) -> Iterator[Sample]:
         for window in snapshot.windows:
@@ -271,6 +303,33 @@ def _role_families(role: str) -> tuple[list[Family], list[Family], list[Family]]
     return [scores[0], *state], scores[1:], facts
 
 
+def _bin_families(role: str) -> list[Family]:
+    """Families of the bins of one role, where the config asks for them."""
+    name = f"modeldrift_{role}_"
+    label = ROLES[role]
+    return [
+        Family(
+            f"{name}bin_rows",
+            f"Rows of the window in one bin of a column, where expose_bins asks for it. {ONCE}",
+            ("model", label, "window", "bin"),
+            _bin_rows(role),
+            score=True,
+        ),
+        Family(
+            f"{name}reference_bin_rows",
+            "Rows of the reference in one bin of a column.",
+            ("model", label, "bin"),
+            _reference_bin_rows(role),
+        ),
+        Family(
+            f"{name}bin_info",
+            "What a bin of a column holds: an interval, a category, missing or unseen values.",
+            ("model", label, "bin", "interval"),
+            _bin_info(role),
+        ),
+    ]
+
+
 def _families() -> tuple[Family, ...]:
     first, others, facts = zip(*(_role_families(role) for role in ROLES), strict=True)
     segments = [
@@ -291,7 +350,8 @@ def _families() -> tuple[Family, ...]:
         score=True,
     )
     roles = chain(*first, *others, *facts)
-    return (*MODEL_FAMILIES, *roles, *segments, segment_rows)
+    bins = chain(*(_bin_families(role) for role in ROLES))
+    return (*MODEL_FAMILIES, *roles, *segments, segment_rows, *bins)
 
 
 MODEL: Labels = ("model",)

@@ -6,6 +6,7 @@ files. Never calls ``Array.to_numpy``, which imports pandas where pandas is inst
 
 import math
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -81,13 +82,37 @@ def plain(array: Array) -> Array:
     return array
 
 
+def text_array(words: Sequence[str | None]) -> Array:
+    """An Arrow array of texts. ``pyarrow.array`` would import pandas."""
+    raw = [b"" if word is None else word.encode(errors="replace") for word in words]
+    offsets = np.zeros(len(raw) + 1, dtype=np.int64)
+    np.cumsum([len(text) for text in raw], out=offsets[1:])
+    flags = np.array([word is not None for word in words], dtype=np.bool_)
+    there = np.packbits(flags, bitorder="little")
+    buffers = [pa.py_buffer(part) for part in (there.tobytes(), offsets, b"".join(raw))]
+    return pa.Array.from_buffers(pa.large_string(), len(raw), buffers).cast(pa.string())
+
+
+def number_array(numbers: NDArray[np.int64]) -> Array:
+    """An Arrow array of whole numbers."""
+    return pa.Array.from_buffers(pa.int64(), len(numbers), [None, pa.py_buffer(numbers)])
+
+
+def places(words: Array, among: Array) -> NDArray[np.int32]:
+    """Where each word stands among others; their number where it does not, or is null."""
+    found = pc.index_in(words, value_set=among)
+    there = valid(found)
+    at = values(found, np.int32)
+    return at if there is None else np.where(there, at, np.int32(len(among)))
+
+
 def strings(array: Array) -> list[str]:
-    """The texts of an array without nulls; what is not UTF-8 is replaced."""
+    """The texts of an array, empty ones for nulls; what is not UTF-8 is replaced."""
     try:
-        found: list[str] = array.to_pylist()
+        return [word or "" for word in array.to_pylist()]
     except UnicodeDecodeError:
-        found = [raw.decode(errors="replace") for raw in array.cast(pa.binary()).to_pylist()]
-    return found
+        raw = array.cast(pa.binary()).to_pylist()
+        return [(word or b"").decode(errors="replace") for word in raw]
 
 
 def is_text(kind: Any) -> bool:
@@ -206,16 +231,14 @@ def texts(array: Array, *, loose: bool = False) -> Texts:
         return _texts_by_word(array, loose=loose)
     if types.is_boolean(kind):
         codes = _masked(_bits(array).astype(np.int32), valid(array), 2)
-        return Texts(codes, pa.array(["false", "true"]))
+        return Texts(codes, text_array(["false", "true"]))
     if types.is_null(kind):
-        return Texts(np.zeros(len(array), dtype=np.int32), pa.array([], pa.string()))
+        return Texts(np.zeros(len(array), dtype=np.int32), text_array([]))
     if types.is_float16(kind):
-        single = values(array, np.float16).astype(np.float32)
-        there = valid(array)
-        array = pa.array(single, mask=None if there is None else ~there)
+        array = pc.cast(array, pa.float32())
     elif not _has_words(kind):
         codes = np.zeros(len(array), dtype=np.int32)
-        return Texts(_masked(codes, valid(array), 1), pa.array([None], pa.string()))
+        return Texts(_masked(codes, valid(array), 1), text_array([None]))
     encoded = pc.dictionary_encode(array)
     codes = _codes(encoded)
     if types.is_string(kind) and not loose:
@@ -249,7 +272,7 @@ def _merged(codes: NDArray[Any], words: list[str | None]) -> Texts:
     place = {word: i for i, word in enumerate(distinct)}
     table = [len(distinct) if word is None else place[word] for word in words]
     moved = np.array([*table, len(distinct)], dtype=np.int32)[codes]
-    return Texts(moved, pa.array(distinct, pa.string()))
+    return Texts(moved, text_array(distinct))
 
 
 def _words(distinct: Array, *, loose: bool) -> list[str | None]:

@@ -7,24 +7,30 @@ Where the rows of a slot lie together (files are mostly sorted by time) each cut
 with a block of values that stays in the L2 cache, which beats a search per value by far.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from drift_exporter.counts import TAIL_CELLS, Vector
 from drift_exporter.profile import CategoryBins, Feature, NumericBins
-from drift_exporter.reading.arrow_values import Floats, Mask, numbers, texts
+from drift_exporter.reading.arrow_values import (
+    Floats,
+    Mask,
+    numbers,
+    places,
+    text_array,
+    texts,
+)
 from drift_exporter.reading.rows import Array
 
 BLOCK_ROWS = 32_768
 """Rows compared at once: 256 KiB of float64, half of a common L2 cache."""
 
-RUN_ROWS = 4_096
+RUN_ROWS = 1024
 """Mean rows of a run from which counting run by run is the faster way."""
 
 MAX_COMPARED = 24
@@ -125,8 +131,7 @@ class Binner:
             found, bad = numbers(array, loose=loose)
             runs = slots[0].runs if len(slots) == 1 and bad is None and absent is None else None
             if runs is not None:
-                for start, stop, slot in runs:
-                    self._numeric.tally(found[start:stop], into[0][slot])
+                self._numeric.tally(found, runs, into[0])
                 return
             cells = self._numeric.cells_of(found)
             if bad is not None:
@@ -135,11 +140,10 @@ class Binner:
             assert self._known is not None  # noqa: S101
             codes, words = texts(array, loose=loose)
             table = self._known.table(words)
+            cells = np.take(table, codes, mode="clip")
             if len(slots) == 1 and absent is None and slots[0].runs is not None:
-                for start, stop, slot in slots[0].runs:
-                    into[0][slot] += _tally_codes(codes[start:stop], table, self.cells)
+                _tally_cells(cells, slots[0].runs, into[0])
                 return
-            cells = table[codes]
         if absent is not None:
             cells[absent] = self.absent
         for matrix, shares in zip(into, slots, strict=True):
@@ -168,28 +172,36 @@ class _Cuts:
         self.cuts = bins.cuts
         self.missing = len(self.cuts) + 1
 
-    def tally(self, x: Floats, counts: Vector) -> None:
-        """Add the cells of values to ``counts``, shape ``(cells,)``."""
-        above = np.zeros(len(self.cuts), dtype=np.int64)
-        numbers_found = 0
-        flags = np.empty(min(BLOCK_ROWS, len(x)), dtype=np.bool_)
-        for first in range(0, len(x), BLOCK_ROWS):
-            block = x[first : first + BLOCK_ROWS]
-            if len(self.cuts) > MAX_COMPARED:
-                block = np.sort(block)
-                there = int(np.searchsorted(block, np.nan))
-                above += there - np.searchsorted(block[:there], self.cuts)
-            else:
-                flag = flags[: len(block)]
-                for i, cut in enumerate(self.cuts):
-                    np.less_equal(cut, block, out=flag)
-                    above[i] += np.count_nonzero(flag)
-                there = int(np.count_nonzero(np.equal(block, block, out=flag)))
-            numbers_found += there
-        counts[0] += numbers_found - above[0]
-        counts[1 : len(above)] += above[:-1] - above[1:]
-        counts[len(above)] += above[-1]
-        counts[self.missing] += len(x) - numbers_found
+    def tally(self, x: Floats, runs: Sequence[Run], into: Vector) -> None:
+        """Add the cells of runs of values to ``into``, shape ``(slots, cells)``."""
+        for block, pieces in _blocks(x, runs):
+            rows = [stop - start for start, stop, _ in pieces]
+            above = self._sorted if len(self.cuts) > MAX_COMPARED else self._compared
+            found = np.array(above(block, pieces), dtype=np.int64)
+            # Values that are numbers, then those at or above each cut; then none above the top.
+            cells = np.zeros((into.shape[1], len(pieces)), dtype=np.int64)
+            cells[: self.missing] = found
+            cells[: self.missing - 1] -= found[1:]
+            cells[self.missing] = rows - found[0]
+            np.add.at(into, [slot for _, _, slot in pieces], cells.T)
+
+    def _compared(self, block: Floats, pieces: Sequence[Run]) -> list[list[int]]:
+        flag = np.equal(block, block)
+        flags = [flag[start:stop] for start, stop, _ in pieces]
+        found = [[np.count_nonzero(piece) for piece in flags]]
+        for cut in self.cuts:
+            np.less_equal(cut, block, out=flag)
+            found.append([np.count_nonzero(piece) for piece in flags])
+        return found
+
+    def _sorted(self, block: Floats, pieces: Sequence[Run]) -> list[list[int]]:
+        found = []
+        for start, stop, _ in pieces:
+            piece = np.sort(block[start:stop])
+            numbers_found = int(np.searchsorted(piece, np.nan))
+            above = numbers_found - np.searchsorted(piece[:numbers_found], self.cuts)
+            found.append([numbers_found, *above.tolist()])
+        return [list(column) for column in zip(*found, strict=True)]
 
     def cells_of(self, x: Floats) -> NDArray[Any]:
         """The cell of each value."""
@@ -213,7 +225,7 @@ class _Known:
     """Cells of a categorical feature."""
 
     def __init__(self, bins: CategoryBins) -> None:
-        self.words = pa.array(list(bins.codes), pa.string())
+        self.words = text_array(list(bins.codes))
         cells = len(bins.kept) + 1 + TAIL_CELLS
         self.missing = len(bins.kept) + 1
         unknown = self.missing + 1 if bins.complete else len(bins.kept)
@@ -225,25 +237,46 @@ class _Known:
         """The cell of each word, and at the end that of a missing one."""
         if self._last is not None and self._last[0].equals(words):
             return self._last[1]
-        found = pc.fill_null(pc.index_in(words, value_set=self.words), len(self.words))
-        places = np.frombuffer(found.buffers()[1], np.int32, len(words)) if len(words) else []
         table = np.empty(len(words) + 1, dtype=self._dtype)
-        table[:-1] = self._cells[np.asarray(places, dtype=np.int32)]
+        table[:-1] = self._cells[places(words, self.words)]
         table[-1] = self.missing
         self._last = (words, table)
         return table
 
 
-def _tally_codes(codes: NDArray[Any], table: NDArray[Any], cells: int) -> Vector:
-    counts = np.zeros(cells, dtype=np.int64)
-    few = len(table) <= BLOCK_ROWS // 8
-    for first in range(0, len(codes), BLOCK_ROWS):
-        block = codes[first : first + BLOCK_ROWS]
-        if few:
-            np.add.at(counts, table, np.bincount(block, minlength=len(table)))
-        else:
-            counts += np.bincount(table[block], minlength=cells)
-    return counts
+def _blocks(rows: NDArray[Any], runs: Sequence[Run]) -> Iterator[tuple[NDArray[Any], list[Run]]]:
+    """Blocks of rows, each with the pieces of runs in it, counted from its start."""
+    at = 0
+    for first in range(0, len(rows), BLOCK_ROWS):
+        last = min(first + BLOCK_ROWS, len(rows))
+        while at < len(runs) and runs[at].stop <= first:
+            at += 1
+        pieces = []
+        for run in runs[at:]:
+            if run.start >= last:
+                break
+            pieces.append(Run(max(run.start, first) - first, min(run.stop, last) - first, run.slot))
+        if pieces:
+            yield rows[first:last], pieces
+
+
+def _tally_cells(cells: NDArray[Any], runs: Sequence[Run], into: Vector) -> None:
+    """Add runs of cells to ``into``, shape ``(slots, cells)``."""
+    width = into.shape[1]
+    if width > MAX_COMPARED:
+        for start, stop, slot in runs:
+            for first in range(start, stop, BLOCK_ROWS):
+                block = cells[first : min(first + BLOCK_ROWS, stop)]
+                into[slot] += np.bincount(block, minlength=width)
+        return
+    for block, pieces in _blocks(cells, runs):
+        flag = np.empty(len(block), dtype=np.bool_)
+        flags = [flag[start:stop] for start, stop, _ in pieces]
+        found = []
+        for cell in range(width):
+            np.equal(block, cell, out=flag)
+            found.append([np.count_nonzero(piece) for piece in flags])
+        np.add.at(into, [slot for _, _, slot in pieces], np.array(found, dtype=np.int64).T)
 
 
 def _spread(cells: NDArray[Any], slots: Slots, into: Vector) -> None:

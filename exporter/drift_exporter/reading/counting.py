@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from drift_exporter.counts import SliceKey, Vector
 from drift_exporter.profile import MISSING_SEGMENT, OTHER_SEGMENT, Profile, SegmentColumn
-from drift_exporter.reading.arrow_values import texts
+from drift_exporter.reading.arrow_values import places, text_array, texts
 from drift_exporter.reading.binning import Binner, Slots, rows_per_slot, slots_of
 from drift_exporter.reading.event_time import (
     MICROSECONDS,
@@ -195,18 +193,17 @@ class _Segments:
         self.name = column.name
         self.all = (*column.values, OTHER_SEGMENT, MISSING_SEGMENT)
         self.codes = len(self.all)
-        self._values = pa.array(column.values, pa.string())
+        self._values = text_array(column.values)
 
     def of(self, rows: Rows) -> Codes:
         """The number of each row's segment."""
-        other, missing = self.codes - 2, self.codes - 1
+        missing = self.codes - 1
         found = np.full(rows.rows, missing, dtype=np.int32)
         for batch in rows.batches([self.name]):
             if self.name not in batch.columns:
                 continue
             codes, words = texts(batch.columns[self.name], loose=rows.loose)
-            places = pc.fill_null(pc.index_in(words, value_set=self._values), other).to_pylist()
-            table = np.array([*places, missing], dtype=np.int32)
+            table = np.append(places(words, self._values), np.int32(missing))
             found[batch.first : batch.first + len(codes)] = table[codes]
         return found
 

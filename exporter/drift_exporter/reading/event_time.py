@@ -127,7 +127,7 @@ def _of_text(array: Array, *, loose: bool) -> Micros:
             return event_micros(pc.cast(array, target))
         except pa.ArrowInvalid:
             continue
-    found = [micros_of_text(text, loose=loose) for text in strings(pc.fill_null(array, ""))]
+    found = [micros_of_text(text, loose=loose) for text in strings(array)]
     return np.array(found, dtype=np.int64)
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.json as pa_json
 from numpy.typing import NDArray
 
-from drift_exporter.reading.arrow_values import valid
+from drift_exporter.reading.arrow_values import text_array, valid
 from drift_exporter.reading.event_time import NO_TIME, micros_of_number
 from drift_exporter.reading.halves import FEW_LINES, halved
 from drift_exporter.reading.rows import Array, Rows, RowsInMemory, Wanted
@@ -117,8 +117,7 @@ class JsonLines:
         for name in self._columns:
             lacking = np.array([name not in found for found in objects], dtype=np.bool_)
             if not lacking.all():
-                columns[name] = pa.array([self._text(name, f.get(name)) for f in objects])
-                columns[name] = columns[name].cast(pa.string())
+                columns[name] = text_array([self._text(name, f.get(name)) for f in objects])
             if lacking.any() and not lacking.all():
                 absent[name] = lacking
         return RowsInMemory(len(objects), columns, absent, unparsed=len(lines) - len(objects))

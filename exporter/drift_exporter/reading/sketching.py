@@ -12,7 +12,17 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from drift_exporter.profile import FEW_VALUES, GRID, SEEN_CAP, CategorySketch, NumericSketch
-from drift_exporter.reading.arrow_values import Floats, Mask, numbers, strings, texts, valid, values
+from drift_exporter.reading.arrow_values import (
+    Floats,
+    Mask,
+    number_array,
+    numbers,
+    strings,
+    text_array,
+    texts,
+    valid,
+    values,
+)
 from drift_exporter.reading.event_time import MICROSECONDS
 from drift_exporter.reading.found import Choice
 from drift_exporter.reading.listing import File
@@ -106,7 +116,7 @@ class Categories:
         rows = np.bincount(codes, minlength=len(words) + 1)
         self._missing += int(rows[-1])
         there = np.flatnonzero(rows[:-1])
-        self._words.append(words.take(pa.array(there)))
+        self._words.append(words.take(number_array(there)))
         self._rows.append(rows[there].astype(np.int64))
         self._held += len(there)
         if self._held > MERGED_WORDS:
@@ -121,7 +131,7 @@ class Categories:
         if distinct > SEEN_CAP:
             least = np.partition(rows, distinct - SEEN_CAP)[distinct - SEEN_CAP]
             kept = np.flatnonzero(rows >= least)
-            words, rows = words.take(pa.array(kept)), rows[kept]
+            words, rows = words.take(number_array(kept)), rows[kept]
         counts = sorted(
             zip(strings(words), rows.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0])
         )
@@ -134,7 +144,7 @@ class Categories:
 
     def _merge(self) -> None:
         # Offsets of 64 bits: identifiers of many rows are more than 2 GiB.
-        parts = [pa.array([], pa.string()), *self._words]
+        parts = [text_array([]), *self._words]
         words = pa.concat_arrays([part.cast(pa.large_string()) for part in parts])
         rows = np.concatenate([np.empty(0, dtype=np.int64), *self._rows])
         there = valid(words)

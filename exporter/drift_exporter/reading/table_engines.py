@@ -54,7 +54,9 @@ class Engine(Protocol):
 _PLAIN_TYPES: dict[str, tuple[ColumnKind, str]] = {
     "bool": ("boolean", "boolean"),
     "boolean": ("boolean", "boolean"),
-    **dict.fromkeys(["int2", "int4", "int8", "tinyint", "smallint", "integer", "bigint", "utinyint", "usmallint", "uinteger"], ("integer", "int64")),
+    **dict.fromkeys(("int2", "int4", "int8"), ("integer", "int64")),
+    **dict.fromkeys(("tinyint", "smallint", "integer", "bigint"), ("integer", "int64")),
+    **dict.fromkeys(("utinyint", "usmallint", "uinteger"), ("integer", "int64")),
     **dict.fromkeys(("ubigint", "hugeint", "uhugeint"), ("integer", "decimal(38, 0)")),
     "float4": ("number", "float32"),
     "float": ("number", "float32"),
@@ -237,7 +239,12 @@ class _PostgreSQLSession:
 
     def columns(self, relation: str) -> dict[str, Typed]:
         # Not the catalog: this also holds for queries, views and the search path.
-        found = self._cursor.execute(f"SELECT * FROM {relation} LIMIT 0").description or []
+        found = (
+            self._cursor.execute(
+                f"SELECT * FROM {relation} LIMIT 0"  # noqa: S608 - quoted by the caller
+            ).description
+            or []
+        )
         names = {c.type_code: c.type_display for c in found}
         unknown = [oid for oid, name in names.items() if name == str(oid)]
         text_like: set[int] = set()
@@ -324,7 +331,9 @@ class _DuckDBSession:
         self._connection = connection
 
     def columns(self, relation: str) -> dict[str, Typed]:
-        found = self._connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
+        found = self._connection.execute(
+            f"DESCRIBE SELECT * FROM {relation}"  # noqa: S608 - quoted by the caller
+        ).fetchall()
         return {
             name: typed(type_name, text_like=type_name.startswith("ENUM"))
             for name, type_name, *_ in found

@@ -3,7 +3,6 @@
 Knows the quantiles and categories that a profile is built from; knows no bins, no connection.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -70,7 +69,7 @@ def _deviation(ask: Ask, finite: Expression, low: Any, high: Any) -> float:
     small = (finite.x > double(-scale * 1e-160)) & (finite.x < double(scale * 1e-160))
     scaled = finite.select(x=ibis.cases((small, double(0.0)), else_=finite.x / double(scale)))
     ((deviation,),) = ask(scaled.aggregate(deviation=scaled.x.std(how="pop")))
-    return min(float(deviation) * scale, math.inf)
+    return float(deviation) * float(scale)
 
 
 def _grid(ask: Ask, finite: Expression, size: int) -> tuple[float, ...]:

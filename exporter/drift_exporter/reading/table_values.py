@@ -59,18 +59,20 @@ MANY = 50
 _SEPARATORS = "\x1f\x1e\x1d\x1c\x01\x02"
 
 
-@ibis.udf.scalar.builtin(name="date_part", signature=(("string", "timestamp"), "float64"))
+@ibis.udf.scalar.builtin(name="date_part", signature=(("string", "timestamp"), "float64"))  # type: ignore[untyped-decorator]
 def _date_part(part: str, moment: Any) -> float:  # type: ignore[empty-body]
     """PostgreSQL's epoch with its fraction."""
 
 
-@ibis.udf.scalar.builtin(name="epoch_us", signature=(("timestamp",), "int64"))
+@ibis.udf.scalar.builtin(name="epoch_us", signature=(("timestamp",), "int64"))  # type: ignore[untyped-decorator]
 def _epoch_us(moment: Any) -> int:  # type: ignore[empty-body]
     """DuckDB's epoch in microseconds."""
 
 
 def double(value: float) -> Expression:
-    """A float64 as a literal, exact: as text, since engines read bare literals as decimals."""
+    """A float64 as a literal, exact."""
+    if math.isfinite(value):
+        return ibis.literal(float(value), type="float64")
     return ibis.literal(repr(float(value))).cast("float64")
 
 
@@ -311,7 +313,7 @@ class EventTime:
             smaller = larger
         return ibis.or_(*ranges) if ranges else ibis.literal(False)
 
-    def _range(self, first: Fraction | int, last: Fraction | int) -> Expression:
+    def _range(self, first: Fraction | float, last: Fraction | float) -> Expression:
         if self._typed.column.kind == "integer":
             return (self._column >= math.ceil(first)) & (self._column <= math.ceil(last) - 1)
         column = self._column
@@ -341,11 +343,13 @@ class EventTime:
             cases.append((_within(column, larger, kind), whole.cast("int64")))
         return ibis.cases(*cases)
 
-    def slice_start(self, start: int, width: int) -> Expression:
-        """Start of the slice that an event at ``start`` or later lies in, in microseconds."""
-        moment = self.microseconds
-        # The remainder of what is not negative: engines differ in the sign of the others.
-        return moment - (moment - start) % width
+    def slice_start(self, width: int) -> Expression:
+        """Start of the slice of a row, in seconds since the epoch."""
+        moment, slices = self.microseconds, width * _MICRO
+        # Engines differ in the sign of a remainder: this one is never negative.
+        start = moment - (moment % slices + slices) % slices
+        # Whole seconds, small enough to be divided as floats.
+        return (start.cast("float64") / double(_MICRO)).round().cast("int64")
 
     def sampled(self, bound: int) -> Expression:
         """Whether a row belongs to the sample, see ``source.sampled_microseconds``."""
@@ -374,7 +378,7 @@ def _clamped(microseconds: int) -> datetime:
     return _EPOCH + _TICK * min(max(microseconds, lowest), highest)
 
 
-@ibis.udf.scalar.builtin(name="convert_to")
+@ibis.udf.scalar.builtin(name="convert_to")  # type: ignore[untyped-decorator]
 def _convert_to(words: str, encoding: str) -> bytes:  # type: ignore[empty-body]
     """PostgreSQL's text as bytes, which no collation sorts otherwise."""
 

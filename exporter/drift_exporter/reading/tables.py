@@ -7,15 +7,14 @@ come back. Ibis writes the SQL of every engine from the same expression.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import ibis
-import numpy as np
 
 from drift_exporter import config
-from drift_exporter.counts import SliceKey, Vector
-from drift_exporter.errors import RunStoppedError, SchemaError, SourceError
-from drift_exporter.profile import MISSING_SEGMENT, OTHER_SEGMENT, Profile, SegmentColumn
+from drift_exporter.counts import SliceKey
+from drift_exporter.errors import SchemaError, SourceError
+from drift_exporter.profile import Profile
 from drift_exporter.reading.source import (
     Column,
     Counted,
@@ -25,22 +24,12 @@ from drift_exporter.reading.source import (
     Stop,
     sampled_microseconds,
 )
-from drift_exporter.reading.table_cells import Cells, cells_of
 from drift_exporter.reading.table_engines import Rows, Session, Typed, engine_of
+from drift_exporter.reading.table_plans import Cell, Plan, check, plan_of
 from drift_exporter.reading.table_sketches import sketch_categories, sketch_numbers
-from drift_exporter.reading.table_values import (
-    EventTime,
-    Expression,
-    segment_code,
-    tally,
-)
+from drift_exporter.reading.table_values import EventTime, Expression
 
 MICRO = 1_000_000
-MAX_AGGREGATES = 1000
-"""Aggregates of a query; PostgreSQL has at most 1 664 columns."""
-
-MAX_SEGMENT_GROUPS = 64
-"""Combinations of segments up to which one query groups by all columns of segments."""
 
 TIME_KINDS = ("integer", "number", "text", "time")
 """Kinds of columns that can hold event times."""
@@ -48,7 +37,12 @@ TIME_KINDS = ("integer", "number", "text", "time")
 ALL_TIMES = (-62_135_596_800 * MICRO, 253_402_300_799 * MICRO)
 """From year 1 to year 9999, what databases and Python can both say."""
 
-QUERY_NAME = "drift_exporter_query"
+QUERY = "drift_exporter_query"
+ROWS = "drift_exporter_rows"
+"""Names that the query of the config and the rows that are counted go by."""
+
+PLANS = 4
+"""Plans that are kept: writing the SQL of 50 features takes a second, asking often less."""
 
 
 class _Answers(NamedTuple):
@@ -58,16 +52,30 @@ class _Answers(NamedTuple):
     session: Session
     columns: Mapping[str, Typed]
     table: Expression
-    prefix: str
+    query: str
+    """The query of the config as it was written: Ibis cannot parse all that engines can."""
 
     def rows(self, expression: Expression) -> Rows:
-        """The rows of an expression."""
-        query = str(ibis.to_sql(expression, dialect=self.dialect, pretty=False))
-        if self.prefix:
-            # The query of the config as it was written: Ibis cannot parse all that engines can.
-            rest = ", " + query.removeprefix("WITH ") if query.startswith("WITH ") else query
-            query = self.prefix + (rest if rest is not query else " " + query)
-        return self.session.rows(query)
+        """The rows of an expression on the table."""
+        return self._with([], self.sql(expression))
+
+    def rows_over(self, rows: Expression, sql: str) -> Rows:
+        """The rows of a query about ``ROWS``, which stands for ``rows``."""
+        return self._with([(ROWS, self.sql(rows))], sql)
+
+    def sql(self, expression: Expression) -> str:
+        """An expression in the engine's SQL."""
+        return str(ibis.to_sql(expression, dialect=self.dialect, pretty=False))
+
+    def _with(self, named: list[tuple[str, str]], sql: str) -> Rows:
+        if self.query:
+            named = [(QUERY, self.query), *named]
+        if named:
+            # On lines of their own: the query of the config may end in a comment.
+            parts = ", ".join(f'"{name}" AS (\n{part}\n)' for name, part in named)
+            more = sql.removeprefix("WITH ")
+            sql = f"WITH {parts}{', ' if more != sql else ' '}{more}"
+        return self.session.rows(sql)
 
 
 class TableSource:
@@ -96,6 +104,7 @@ class TableSource:
         self._where = where
         self._sample = sample
         self._place = f"{config.masked_url(where.url)} {where.table or 'query'}"
+        self._plans: dict[Any, Plan] = {}
         self._engine = engine_of(
             where,
             connect_timeout_seconds=connect_timeout_seconds,
@@ -143,7 +152,8 @@ class TableSource:
         """Count all rows into one slice that starts at 0."""
         with self._answers() as answers:
             rows = self._between(answers, between)
-            slices = _counted(answers, rows, profile, ibis.literal(0), progress=progress)
+            plan = self._plan(answers, profile, None)
+            slices = plan.counted(lambda sql: answers.rows_over(rows, sql), lambda: False, progress)
         return _answer(slices)
 
     def count(
@@ -155,21 +165,18 @@ class TableSource:
             present = round(now * MICRO)
             start, end = span.start * MICRO, span.end * MICRO
             rows = answers.table.filter(event.between(start, min(end, present)))
-            event = self._event_time(answers, rows)
             if self._sample < 1:
-                rows = rows.filter(event.sampled(sampled_microseconds(self._sample)))
                 event = self._event_time(answers, rows)
-            slices = _counted(
-                answers, rows, profile, event.slice_start(start, width * MICRO), stop=stop
-            )
-            _check(stop)
+                rows = rows.filter(event.sampled(sampled_microseconds(self._sample)))
+            plan = self._plan(answers, profile, width)
+            slices = plan.counted(lambda sql: answers.rows_over(rows, sql), stop)
+            check(stop)
             rejected = self._rejected(answers, present)
         last = span.end - width
-        starts = {key: min(max(key.start // MICRO, span.start), last) for key in slices}
-        total: dict[SliceKey, _Cell] = {}
+        total: dict[SliceKey, Cell] = {}
         for key, cell in slices.items():
             # Rounding may carry a float over the end of the span that it was found in.
-            moved = key._replace(start=starts[key])
+            moved = key._replace(start=min(max(key.start, span.start), last))
             total[moved] = total[moved].plus(cell) if moved in total else cell
         return _answer(total, rejected)
 
@@ -180,23 +187,36 @@ class TableSource:
     def _answers(self) -> Iterator[_Answers]:
         where = self._where
         with self._engine.session() as session:
-            if where.query:
-                query = where.query.strip().rstrip(";")
-                # On lines of its own: the query may end in a comment.
-                columns = session.columns(f"(\n{query}\n) AS {QUERY_NAME}")
-                prefix, names = f'WITH "{QUERY_NAME}" AS (\n{query}\n)', [QUERY_NAME]
+            query = (where.query or "").strip().rstrip(";")
+            if query:
+                columns = session.columns(f"(\n{query}\n) AS {QUERY}")
+                names = [QUERY]
             else:
                 names = (where.table or "").split(".", 1)
-                quoted = ".".join('"' + name.replace('"', '""') + '"' for name in names)
-                columns, prefix = session.columns(quoted), ""
+                quoted = ('"' + name.replace('"', '""') + '"' for name in names)
+                columns = session.columns(".".join(quoted))
             if not columns:
                 raise SourceError(f"{self._place}: there are no columns; check the table")
             table = ibis.table(
-                {name: typed.type for name, typed in columns.items()},
+                _types(columns),
                 name=names[-1],
                 database=names[0] if len(names) > 1 else None,
             )
-            yield _Answers(self._engine.dialect, session, columns, table, prefix)
+            yield _Answers(self._engine.dialect, session, columns, table, query)
+
+    def _plan(self, answers: _Answers, profile: Profile, width: int | None) -> Plan:
+        key = (profile.bins_hash, width, tuple(answers.columns.items()))
+        if key not in self._plans:
+            rows = ibis.table(_types(answers.columns), name=ROWS)
+            start: Expression = ibis.literal(0)
+            if width is not None:
+                start = self._event_time(answers, rows).slice_start(width)
+            while len(self._plans) >= PLANS:
+                del self._plans[next(iter(self._plans))]
+            self._plans[key] = plan_of(
+                profile, rows, start, answers.columns, answers.dialect, answers.sql
+            )
+        return self._plans[key]
 
     def _typed(self, answers: _Answers, name: str) -> Typed:
         if name not in answers.columns:
@@ -249,126 +269,13 @@ class TableSource:
         return {reason: rows for reason, rows in counts.items() if rows}
 
 
-class _Cell(NamedTuple):
-    """Rows and their counts."""
-
-    rows: int
-    vector: Vector
-
-    def plus(self, other: "_Cell") -> "_Cell":
-        return _Cell(self.rows + other.rows, self.vector + other.vector)
+def _types(columns: Mapping[str, Typed]) -> dict[str, str]:
+    return {name: typed.type for name, typed in columns.items()}
 
 
-def _answer(slices: Mapping[SliceKey, _Cell], rejected: Mapping[str, int] | None = None) -> Counted:
+def _answer(slices: Mapping[SliceKey, Cell], rejected: Mapping[str, int] | None = None) -> Counted:
     return Counted(
         slices={key: cell.vector for key, cell in slices.items()},
         rows_read=sum(cell.rows for key, cell in slices.items() if not key.segment_by),
         rows_rejected=rejected or {},
     )
-
-
-def _check(stop: Stop) -> None:
-    if stop():
-        raise RunStoppedError("reading was told to stop; the slices of this run are not stored")
-
-
-def _counted(
-    answers: _Answers,
-    rows: Expression,
-    profile: Profile,
-    start: Expression,
-    *,
-    stop: Stop = lambda: False,
-    progress: Progress = lambda _: None,
-) -> dict[SliceKey, _Cell]:
-    """Counts by slice (its start in microseconds) and segment."""
-    batches = _batches(answers, rows, profile)
-    together = _grouped_together(profile.segments)
-    total: dict[SliceKey, _Cell] = {}
-    asked = 0
-    for number, segments in enumerate(together):
-        groups: dict[tuple[int, ...], _Cell] = {}
-        for batch in batches:
-            _check(stop)
-            _ask(answers, rows, profile, start, segments, batch, groups)
-            asked += 1
-            progress(asked / (len(batches) * len(together)))
-        for (slice_start, *codes), cell in groups.items():
-            keys = [] if number else [SliceKey(slice_start)]
-            keys += [
-                SliceKey(slice_start, by.name, _segment(by, code))
-                for by, code in zip(segments, codes, strict=True)
-            ]
-            for key in keys:
-                total[key] = total[key].plus(cell) if key in total else cell
-    return total
-
-
-def _batches(
-    answers: _Answers, rows: Expression, profile: Profile
-) -> list[list[tuple[int, Cells, list[Expression]]]]:
-    batches: list[list[tuple[int, Cells, list[Expression]]]] = [[]]
-    aggregates = 0
-    for at, feature in enumerate(profile.features):
-        cells = cells_of(answers.dialect, rows, answers.columns, feature)
-        conditions = cells.conditions()
-        if batches[-1] and aggregates + len(conditions) > MAX_AGGREGATES:
-            batches.append([])
-            aggregates = 0
-        batches[-1].append((at, cells, conditions))
-        aggregates += len(conditions)
-    return batches
-
-
-def _grouped_together(segments: Sequence[SegmentColumn]) -> list[list[SegmentColumn]]:
-    """Columns of segments by query: groups multiply, scans of the table add up."""
-    together: list[list[SegmentColumn]] = [[]]
-    groups = 1
-    for segment in segments:
-        groups *= len(segment.values) + 2
-        if together[-1] and groups > MAX_SEGMENT_GROUPS:
-            together.append([])
-            groups = len(segment.values) + 2
-        together[-1].append(segment)
-    return together
-
-
-def _ask(
-    answers: _Answers,
-    rows: Expression,
-    profile: Profile,
-    start: Expression,
-    segments: Sequence[SegmentColumn],
-    batch: Sequence[tuple[int, Cells, list[Expression]]],
-    groups: dict[tuple[int, ...], _Cell],
-) -> None:
-    keys = {"start": start} | {
-        f"segment_{i}": segment_code(rows[by.name], answers.columns[by.name], by.values)
-        if by.name in answers.columns
-        else ibis.literal(len(by.values) + 1)
-        for i, by in enumerate(segments)
-    }
-    conditions = [condition for *_, found in batch for condition in found]
-    tallies = {f"n{i}": tally(answers.dialect, c, rows) for i, c in enumerate(conditions)}
-    # Named columns in between: a group key that is a literal would be read as a position.
-    found = answers.rows(rows.group_by(**keys).aggregate(rows=rows.count(), **tallies))
-    if not found:
-        return
-    known = len(keys)
-    counted = np.array([[n or 0 for n in row[known:]] for row in found], dtype=np.int64)
-    layout = profile.layout
-    vectors = np.zeros((len(found), layout.size), dtype=np.int64)
-    first = 1
-    for at, cells, asked in batch:
-        here = counted[:, first : first + len(asked)]
-        vectors[:, layout.offsets[at] : layout.offsets[at + 1]] = cells.cells(here, counted[:, 0])
-        first += len(asked)
-    for row, rows_counted, vector in zip(found, counted[:, 0], vectors, strict=True):
-        key = tuple(int(code) for code in row[:known])
-        before = groups.get(key)
-        total = vector if before is None else before.vector + vector
-        groups[key] = _Cell(int(rows_counted), total)
-
-
-def _segment(by: SegmentColumn, code: int) -> str:
-    return (*by.values, OTHER_SEGMENT, MISSING_SEGMENT)[code]

@@ -43,7 +43,12 @@ class Gate:
             if message["type"] == "http.response.start":
                 given = message.get("headers", ())
                 names = {name for name, _ in given}
-                message["headers"] = [*given, *(pair for pair in extra if pair[0] not in names)]
+                headers = [*given, *(pair for pair in extra if pair[0] not in names)]
+                if message["status"] == 500:
+                    # The server closes after an unexpected error; a client that is not told
+                    # loses its next request.
+                    headers.append((b"connection", b"close"))
+                message["headers"] = headers
             await send(message)
 
         asked = dict(scope["headers"])

@@ -166,7 +166,8 @@ class WebConfig(_Model):
         # "basic_auth_users:" with nothing below it is null in YAML and none in the toolkit.
         if not isinstance(value, dict):
             return value
-        return {key: section for key, section in value.items() if section not in (None, {})}
+        empty = {key for key in cls.model_fields if value.get(key) in (None, {})}
+        return {key: section for key, section in value.items() if key not in empty}
 
     @field_validator("basic_auth_users")
     @classmethod

@@ -1,0 +1,242 @@
+"""Recorded series: scores over their thresholds, one per question that an alert asks.
+
+Knows the exporter's metric names and how replicas, windows and severities fold together;
+knows no model of anybody and no threshold.
+"""
+
+from dataclasses import dataclass, fields
+from textwrap import dedent
+
+from drift_exporter.config import RATES
+
+Rule = dict[str, object]
+
+SCORE_FAMILIES = {
+    "psi": "psi",
+    "kl_divergence": "kl_divergence_nats",
+    "js_distance": "js_distance",
+    "hellinger_distance": "hellinger_distance",
+    "total_variation": "total_variation_distance",
+    "ks_statistic": "ks_statistic",
+    "wasserstein_distance": "wasserstein_distance",
+    "missing_ratio": "missing_ratio",
+    "unseen_ratio": "unseen_ratio",
+    "out_of_range_ratio": "out_of_range_ratio",
+}
+"""End of the family's name of each statistic of ``config.STATISTICS``; a test compares them
+with what is exported."""
+
+ROLES = {"feature": "feature", "prediction": "output"}
+"""Roles of columns, and the label that names a column of the role."""
+
+INFO = "model_severity:modeldrift_model_info:newest"
+LIMIT = "modeldrift:alert_limit:constant"
+SHORTEST = "model_window:modeldrift_window_span_seconds:shortest"
+AGE = "model:modeldrift_run_age_per_stale_after:ratio"
+FEATURES_OVER = "model_severity:modeldrift_features_over_threshold:count"
+COLUMNS_OVER = "model_severity:modeldrift_columns_over_threshold:count"
+SHARE_OVER = "model:modeldrift_features_over_per_evaluated:ratio"
+
+
+def score_of(role: str) -> str:
+    """Name of the recorded scores of a role that have a threshold."""
+    return f"model_{ROLES[role]}_window_statistic:modeldrift_{role}_score:max"
+
+
+def ratio_of(role: str) -> str:
+    """Name of the recorded scores of a role over their thresholds, by window."""
+    return f"model_{ROLES[role]}_window_statistic_severity:modeldrift_{role}_score_per_threshold:max"
+
+
+def agreed_of(role: str) -> str:
+    """Name of the recorded scores of a role over their thresholds, the least of all windows."""
+    return f"model_{ROLES[role]}_statistic_severity:modeldrift_{role}_score_per_threshold:min"
+
+
+def segment_of(role: str) -> str:
+    """Name of the same of segments."""
+    return f"model_segment_{ROLES[role]}_severity:modeldrift_segment_{role}_psi_per_threshold:min"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits that the exporter has no series for; each becomes a series of its own."""
+
+    widespread_share: float = 0.3
+    """Share of a model's features over their warning threshold that is a widespread drift."""
+
+    stale_times: float = 2
+    """Multiple of ``stale_after`` from which a silent model is critical."""
+
+    slow_run_share: float = 0.8
+    """Share of the interval that a run may take."""
+
+    skipped_runs: float = 2
+    """Runs of the last four that may be skipped."""
+
+    reference_age_seconds: float = 90 * 86400
+    """Age of a reference from which it is worth a look."""
+
+    presence_share: float = 0.8
+    """Share of the time that must be known for a drift to count as sustained."""
+
+
+def limit(name: str) -> str:
+    """The series of a limit, to compare with ``on ()``."""
+    if name not in {field.name for field in fields(Limits)}:
+        raise KeyError(name)
+    return f'{LIMIT}{{limit="{name}"}}'
+
+
+def limit_rules(limits: Limits) -> list[Rule]:
+    """One constant series per limit, so that no alert holds a number."""
+    return [
+        {"record": LIMIT, "expr": f"{getattr(limits, field.name):g}", "labels": {"limit": field.name}}
+        for field in fields(Limits)
+    ]
+
+
+def score_rules() -> list[Rule]:
+    """The recorded series of all models, in an order in which each finds what it needs."""
+    rules = [*_model_rules()]
+    for role in ROLES:
+        rules += [*_score_rules(role), *_segment_rules(role)]
+    return [*rules, *_count_rules()]
+
+
+def _rule(record: str, expr: str, **labels: str) -> Rule:
+    rule: Rule = {"record": record, "expr": dedent(expr).strip()}
+    return {**rule, "labels": labels} if labels else rule
+
+
+def _model_rules() -> list[Rule]:
+    # After a new version both infos are there for a while: only the newest may join, or every
+    # alert would fail on two matches. Without any info the alert is still told, ownerless.
+    newest = f"""
+        topk without (owner, team, tier) (1,
+          max without (instance, pod, version) (
+            max_over_time(timestamp(modeldrift_model_info)[10m:])
+          )
+        ) * 0 + 1
+        or ignoring (owner, team, tier)
+        max without (instance, pod) (modeldrift_run_interval_seconds) * 0 + 1
+    """
+    return [
+        _rule(INFO, newest, severity="warning"),
+        _rule(INFO, f'{INFO}{{severity="warning", tier!="low"}}', severity="critical"),
+        _rule(
+            SHORTEST,
+            """
+            bottomk without (window) (1,
+              max without (instance, pod) (
+                modeldrift_window_end_timestamp_seconds
+                - modeldrift_window_start_timestamp_seconds
+              )
+            )
+            """,
+        ),
+        _rule(
+            AGE,
+            """
+            (
+              time()
+              - max without (instance, pod) (
+                last_over_time(modeldrift_run_last_success_timestamp_seconds[5m])
+              )
+            )
+            / max without (instance, pod) (last_over_time(modeldrift_scores_stale_after_seconds[5m]))
+            """,
+        ),
+    ]
+
+
+def _score_rules(role: str) -> list[Rule]:
+    threshold = f"modeldrift_{role}_threshold"
+    scores = [
+        _rule(
+            score_of(role),
+            f"""
+            max without (instance, pod) (modeldrift_{role}_{family})
+            and ignoring (statistic, severity)
+            max without (instance, pod) ({threshold}{{statistic="{statistic}"}})
+            """,
+            statistic=statistic,
+        )
+        for statistic, family in SCORE_FAMILIES.items()
+    ]
+    per_threshold = f"""
+        {score_of(role)}
+        / ignoring (severity) group_right ()
+        max without (instance, pod) ({threshold})
+    """
+    # Shares of a feature are a fault of the data and have alerts of their own.
+    drift = f'{{statistic!~"{"|".join(RATES)}"}}' if role == "feature" else ""
+    agreed = f"min without (window) ({ratio_of(role)}{drift})"
+    return [*scores, _rule(ratio_of(role), per_threshold), _rule(agreed_of(role), agreed)]
+
+
+def _segment_rules(role: str) -> list[Rule]:
+    # A segment is small and there are many: it counts only where every window has a score.
+    def expr(severity: str) -> str:
+        psi = f"max without (instance, pod) (modeldrift_segment_{role}_psi)"
+        threshold = f'modeldrift_{role}_threshold{{severity="{severity}", statistic="psi"}}'
+        least = f"max without (instance, pod) ({threshold})"
+        matching = "ignoring (segment_by, segment, statistic, severity) group_left ()"
+        return (
+            "min without (window) (\n"
+            f"  {psi}\n"
+            f"  / {matching}\n"
+            f"  {least}\n"
+            ")\n"
+            "and (\n"
+            f"  count without (window) ({psi})\n"
+            f"  == {matching}\n"
+            f"  count without (window) ({least})\n"
+            ")"
+        )
+
+    return [
+        _rule(segment_of(role), expr(severity), severity=severity)
+        for severity in ("warning", "critical")
+    ]
+
+
+def _count_rules() -> list[Rule]:
+    worst = {role: f"max without (statistic) ({agreed_of(role)})" for role in ROLES}
+    feature, prediction = worst["feature"], worst["prediction"]
+    return [
+        _rule(
+            FEATURES_OVER,
+            f"""
+            count without (feature) ({feature} > 1)
+            or
+            count without (feature) ({feature}) * 0
+            """,
+        ),
+        _rule(
+            COLUMNS_OVER,
+            f"""
+            count without (feature, output) (
+              {feature} > 1
+              or
+              {prediction} > 1
+            )
+            or
+            count without (feature, output) (
+              {feature}
+              or
+              {prediction}
+            ) * 0
+            """,
+        ),
+        _rule(
+            SHARE_OVER,
+            f"""
+            {FEATURES_OVER}{{severity="warning"}}
+            / ignoring (severity)
+            count without (feature) (
+              max without (instance, pod, window) (modeldrift_feature_evaluated) > 0
+            )
+            """,
+        ),
+    ]

@@ -1,0 +1,312 @@
+"""The whole exporter as a process: Prometheus scrapes it, it is killed, reloaded and misled."""
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+
+from exporter_process import ExporterProcess, eventually, exporter, fetch
+from inference_data import append_lines, table, write_reference
+
+CONFIG = """\
+models:
+  - name: credit
+    reference: {{url: reference.parquet, timestamp: ts}}
+    current: {{url: current.jsonl, timestamp: ts, lateness: 0s}}
+    interval: {interval}
+    slice: 1m
+    windows: [10m, 30m]
+    stale_after: 10m
+    prediction: score
+    segments: [city]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A reference, half an hour of rows whose ages have shifted in the last ten minutes."""
+    write_reference(tmp_path / "reference.parquet")
+    minute = time.time() // 60 * 60
+    calm = table(minute - 1800, minute - 600, 4000, seed=2)
+    shifted = table(minute - 600, minute, 2000, seed=3, older=1.0)
+    append_lines(tmp_path / "current.jsonl", calm)
+    append_lines(tmp_path / "current.jsonl", shifted)
+    (tmp_path / "drift.yml").write_text(CONFIG.format(interval="1h"))
+    return tmp_path
+
+
+def free_port() -> int:
+    """A port of the loopback that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def prometheus(folder: Path, target: int) -> Iterator[str]:
+    """A real Prometheus that scrapes a port of the loopback every second."""
+    (folder / "prometheus.yml").write_text(
+        "global: {scrape_interval: 1s}\n"
+        "scrape_configs:\n"
+        "  - job_name: drift-exporter\n"
+        f"    static_configs: [{{targets: ['127.0.0.1:{target}']}}]\n"
+    )
+    port = free_port()
+    with (folder / "prometheus.log").open("w") as log:
+        process = subprocess.Popen(
+            [
+                "prometheus",
+                f"--config.file={folder / 'prometheus.yml'}",
+                f"--storage.tsdb.path={folder / 'tsdb'}",
+                f"--web.listen-address=127.0.0.1:{port}",
+            ],
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def asked(prometheus_url: str, expression: str) -> list[dict[str, object]]:
+    """What Prometheus answers; nothing while it starts."""
+    query = urllib.parse.urlencode({"query": expression})
+    try:
+        status, text = fetch(f"{prometheus_url}/api/v1/query?{query}")
+    except OSError:
+        return []
+    return json.loads(text)["data"]["result"] if status == 200 else []
+
+
+def test_prometheus_scrapes_the_drift(folder: Path) -> None:
+    """Prometheus holds the scores: the shifted column is over its threshold, no other is."""
+    with (
+        exporter(folder / "drift.yml") as running,
+        prometheus(folder, running.port) as url,
+    ):
+        running.wait_for_success("credit")
+        over = (
+            "modeldrift_feature_psi > on (job, instance, model, feature, window) group_right () "
+            'modeldrift_feature_threshold{statistic="psi"}'
+        )
+        found = eventually(lambda: asked(url, over), "scores over their threshold in Prometheus")
+
+        labels = [series["metric"] for series in found]
+        assert {label["feature"] for label in labels} == {"age"}  # type: ignore[index]
+        assert {"10m"} <= {label["window"] for label in labels}  # type: ignore[index]
+        assert asked(url, "up == 1")
+        assert asked(url, 'modeldrift_prediction_psi{output="score",window="30m"} < 0.1')
+        assert asked(url, 'modeldrift_segment_feature_psi{segment="north",feature="age"} > 0.25')
+
+
+def test_both_formats_pass_the_strict_readers(folder: Path) -> None:
+    """promtool and the strict OpenMetrics parser accept what a real exporter serves."""
+    with exporter(folder / "drift.yml") as running:
+        running.wait_for_success("credit")
+        _, text = fetch(f"{running.url}/metrics")
+        _, openmetrics = fetch(
+            f"{running.url}/metrics", Accept="application/openmetrics-text; version=1.0.0"
+        )
+
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    families = {family.name for family in parse_openmetrics(openmetrics)}
+    assert {"modeldrift_feature_psi", "modeldrift_runs", "process_cpu_seconds"} <= families
+
+
+def scores(running: ExporterProcess) -> dict[str, dict[frozenset[tuple[str, str]], float]]:
+    """All scores that are exposed."""
+    names = ("psi", "kl_divergence_nats", "ks_statistic", "missing_ratio", "samples")
+    return {name: running.values(f"modeldrift_feature_{name}") for name in names}
+
+
+def test_after_kill_9_the_scores_are_back_without_the_source(folder: Path) -> None:
+    """A killed exporter shows the same scores again before its first run, from the store."""
+    with exporter(folder / "drift.yml") as running:
+        running.wait_for_success("credit")
+        before = scores(running)
+        success = running.value("modeldrift_run_last_success_timestamp_seconds")
+        running.end(signal.SIGKILL)
+    (folder / "current.jsonl").unlink()
+
+    with exporter(folder / "drift.yml") as running:
+        eventually(
+            lambda: running.value("modeldrift_run_success", model="credit") == 0.0,
+            "the run that misses its file",
+        )
+        assert before["psi"]
+        assert scores(running) == before
+        assert running.value("modeldrift_run_last_success_timestamp_seconds") == success
+        failed = running.value("modeldrift_run_failures_total", model="credit", reason="source")
+        assert failed == 1.0
+        assert fetch(f"{running.url}/-/ready")[0] == 200
+
+
+def test_reload_keeps_the_old_config_on_an_error(folder: Path) -> None:
+    """A bad config file changes nothing but the reload gauge; a good one is applied."""
+    config = folder / "drift.yml"
+    good = config.read_text()
+    with exporter(config) as running:
+        running.wait_for_success("credit")
+        before = scores(running)
+
+        config.write_text(good.replace("windows: [10m, 30m]", "windows: [10m, 90x]"))
+        status, text = fetch(f"{running.url}/-/reload", "POST")
+        assert status == 500
+        assert "drift.yml:7" in text
+        assert "90x" in text
+        assert running.value("modeldrift_exporter_config_last_reload_successful") == 0.0
+        assert scores(running) == before
+
+        config.write_text(good + good.split("\n", 1)[1].replace("credit", "second"))
+        running.process.send_signal(signal.SIGHUP)
+        running.wait_for_success("second")
+        assert running.value("modeldrift_exporter_config_last_reload_successful") == 1.0
+        kept = {k: v for k, v in scores(running)["psi"].items() if ("model", "credit") in k}
+        assert kept == before["psi"]
+        assert running.runs("credit") == 1.0
+
+        config.write_text(good)
+        assert fetch(f"{running.url}/-/reload", "POST")[0] == 200
+        assert running.value("modeldrift_run_interval_seconds", model="second") is None
+        assert fetch(f"{running.url}/-/reload")[0] == 405
+
+
+def test_a_hung_source_stops_no_other_model(folder: Path) -> None:
+    """A database that never answers is a failed run after its timeout; the other model runs."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        config = folder / "drift.yml"
+        hung = CONFIG.format(interval="2s").split("\n", 1)[1].replace("credit", "hung")
+        hung = hung.replace(
+            "current.jsonl, timestamp: ts",
+            f'"postgresql://user:hunter2@127.0.0.1:{port}/db", table: rows, timestamp: ts',
+        )
+        config.write_text(
+            CONFIG.format(interval="2s").replace("{{", "{").replace("}}", "}")
+            + hung
+            + "    timeout: 3s\n"
+        )
+        with exporter(config) as running:
+            running.wait_for_success("credit")
+            failed = eventually(
+                lambda: running.value("modeldrift_run_success", model="hung") == 0.0,
+                "the failure of the hung model",
+            )
+            begun = running.runs("credit")
+            eventually(lambda: running.runs("credit") > begun + 1, "further runs of the other one")
+            log = running.log() + fetch(f"{running.url}/runs")[1]
+
+        assert failed
+        assert "hunter2" not in log
+
+
+def test_two_processes_do_not_share_a_store(folder: Path) -> None:
+    """The second exporter on a store ends at once with a message that names the file."""
+    with exporter(folder / "drift.yml"):
+        second = subprocess.run(
+            [
+                str(Path(sys.executable).parent / "drift-exporter"),
+                f"--config.file={folder / 'drift.yml'}",
+                "--web.listen-address=127.0.0.1:0",
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    assert second.returncode == 1
+    assert "drift.db" in second.stderr.splitlines()[-1]
+
+
+def test_a_corrupt_store_is_set_aside(folder: Path) -> None:
+    """A damaged store is moved aside and told of; the scores come from the source again."""
+    data = folder / "drift-data"
+    with exporter(folder / "drift.yml") as running:
+        running.wait_for_success("credit")
+        before = scores(running)
+        running.end()
+    for log in data.glob("drift.db-*"):
+        log.unlink()
+    (data / "drift.db").write_bytes(b"not a database" * 1000)
+
+    with exporter(folder / "drift.yml") as running:
+        running.wait_for_success("credit")
+        assert running.value("modeldrift_exporter_store_recreated") == 1.0
+        assert scores(running)["psi"].keys() == before["psi"].keys()
+        assert "store made anew" in running.log()
+    assert list(data.glob("drift.db.corrupt-*"))
+
+
+def test_a_corrupt_profile_is_never_rebuilt_in_silence(folder: Path) -> None:
+    """A profile that was cut off fails the run and says how to mend it."""
+    with exporter(folder / "drift.yml") as running:
+        running.wait_for_success("credit")
+        running.end()
+    profile = folder / "drift-data" / "profiles" / "credit.json"
+    profile.write_text(profile.read_text()[:500])
+
+    with exporter(folder / "drift.yml") as running:
+        eventually(
+            lambda: running.value("modeldrift_run_success", model="credit") == 0.0,
+            "the failed run",
+        )
+        failed = running.value("modeldrift_run_failures_total", model="credit", reason="profile")
+        assert failed == 1.0
+        assert "profile build" in running.log()
+
+
+def test_run_once_prints_and_judges(folder: Path) -> None:
+    """run-once prints the metrics of one run and exits by its verdict, without a store."""
+    command = [str(Path(sys.executable).parent / "drift-exporter"), "run-once"]
+    config = f"--config.file={folder / 'drift.yml'}"
+
+    fine = subprocess.run([*command, config], capture_output=True, text=True, check=False)
+    bad = subprocess.run(
+        [*command, config, "--fail-on=critical"], capture_output=True, text=True, check=False
+    )
+    shutil.move(folder / "current.jsonl", folder / "gone.jsonl")
+    broken = subprocess.run([*command, config], capture_output=True, text=True, check=False)
+
+    assert fine.returncode == 0, fine.stderr
+    assert 'modeldrift_feature_psi{feature="age",model="credit",window="10m"}' in fine.stdout
+    assert bad.returncode == 4
+    assert broken.returncode == 3
+    assert "current.jsonl" in broken.stderr
+    assert not (folder / "drift-data" / "drift.db").exists()
+
+
+def test_profile_commands(folder: Path) -> None:
+    """profile build, show and diff work from a shell, and show says why."""
+    command = [str(Path(sys.executable).parent / "drift-exporter"), "profile"]
+    config = f"--config.file={folder / 'drift.yml'}"
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "20000 rows" in run("build", config)
+    shown = run("show", config)
+    assert "age" in shown
+    assert "double column" in shown
+    built = str(folder / "drift-data" / "profiles" / "credit.json")
+    assert "the same" in run("diff", built, built)
+    write_reference(folder / "reference.parquet", rows=10_000)
+    run("build", config, "--output", str(folder / "new.json"))
+    assert "bins" in run("diff", built, str(folder / "new.json"))
