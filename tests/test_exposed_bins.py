@@ -109,8 +109,8 @@ def test_rows_per_bin_by_hand(tmp_path: Path) -> None:
             **{"00 score": 30, "01 score": 30, "missing score": 4, "unseen score": 0}
         },
         "prediction_bin_info": {
-            **{"00 < 0.5 score": 1, "01 score ≥ 0.5": 1},
-            **{"missing missing score": 1, "unseen score unseen": 1},
+            **{"00 < 0.5 score": 1, "01 ≥ 0.5 score": 1},
+            **{"missing missing score": 1, "unseen unseen score": 1},
         },
     }
 

@@ -72,6 +72,9 @@ class Jobs:
             if wanted.get(name) != held.model:
                 self._scheduler.unschedule(name)
                 del self._held[name]
+                # A run that is still reading keeps its source; it is abandoned and ends soon.
+                if held.source is not None and name not in self._scheduler.running():
+                    held.source.close()
                 if name not in wanted:
                     self._health.remove_model(name)
         new = [self._add(model) for name, model in wanted.items() if name not in self._held]

@@ -59,6 +59,11 @@ def load_yaml(path: Path) -> object:
     return document.data
 
 
+def dump_yaml(document: object) -> str:
+    """Plain data as YAML, mappings in their own order, texts of several lines as blocks."""
+    return yaml_of(document)
+
+
 def masked_yaml(config: Config) -> str:
     """The config that runs, with its defaults, as YAML without secrets."""
     return yaml_of(_escaped(_masked(config)))

@@ -27,6 +27,9 @@ from drift_exporter.reading.times import event_times
 BEYOND_BYTES = 32 * 2**20
 """Counts beyond the end of a span are made too, to be kept, while they take no more memory."""
 
+MAX_TABLE = 2**20
+"""Slices between the first and the last up to which a table is faster than a search."""
+
 Codes = NDArray[np.int32]
 
 
@@ -129,7 +132,7 @@ class Counter:
                 present = present[present * choice.width < stop]
         if not present.size:
             return np.empty(0, dtype=np.int32), []
-        codes = np.searchsorted(present, numbers).astype(np.int32)
+        codes = _places(present, numbers)
         if not chosen.all():
             codes = np.where(chosen, codes, np.int32(-1))
         seconds = choice.width // MICROSECONDS
@@ -214,3 +217,13 @@ def _distinct(numbers: Micros) -> Micros:
         return numbers
     changes = numbers[np.append(True, numbers[1:] != numbers[:-1])]
     return np.unique(changes)
+
+
+def _places(present: Micros, numbers: Micros) -> Codes:
+    """Where each number stands among those present; anything for one that is not."""
+    span = int(present[-1] - present[0]) + 1
+    if span > MAX_TABLE:
+        return np.searchsorted(present, numbers).astype(np.int32)
+    table = np.zeros(span, dtype=np.int32)
+    table[present - present[0]] = np.arange(len(present), dtype=np.int32)
+    return np.take(table, numbers - present[0], mode="clip")

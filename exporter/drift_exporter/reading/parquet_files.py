@@ -20,7 +20,7 @@ from drift_exporter.reading.rows import Batch, Rows, RowsInMemory, Wanted
 BATCH_ROWS = 131_072
 """Rows decoded at once: enough to be fast, few enough to stay near the cache."""
 
-BATCH_VALUES = 2 * BATCH_ROWS
+BATCH_VALUES = BATCH_ROWS
 """Values decoded at once: of short row groups many columns are read together."""
 
 _PER_SECOND = {"milliseconds": (10**3, 1), "microseconds": (1, 1), "nanoseconds": (1, 10**3)}

@@ -174,8 +174,15 @@ def _alerting_rule(
     values = "&".join(f"var-{v}={{{{ $labels.{v} | urlquery }}}}" for v in text.variables)
     rule["annotations"] = {
         "summary": text.summary,
-        "description": text.description,
+        "description": _broken(text.description),
         "runbook_url": f"{runbooks_url}/{alert.name}.md",
         "dashboard_url": f"{dashboards_url}/d/{text.board}" + (f"?{values}" if values else ""),
     }
     return rule
+
+
+def _broken(template: str) -> str:
+    """The template with its queries on lines of their own; the text that it makes is the same."""
+    return template.replace("{{ with query", "{{\n  with query").replace(
+        "{{ range", "{{\n  range"
+    )

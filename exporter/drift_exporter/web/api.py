@@ -99,12 +99,6 @@ class ModelDetail(ModelAnswer):
     windows: list[WindowAnswer]
 
 
-class Reloaded(_Answer):
-    """That the config was read again."""
-
-    reloaded: bool = True
-
-
 def run_answer(model: str, run: Run) -> RunAnswer:
     """A run as a document."""
     return RunAnswer(

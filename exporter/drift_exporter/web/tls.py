@@ -32,7 +32,12 @@ def tls_context(config: TlsServerConfig) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     suites = [SUITES[name] for name in config.cipher_suites if name in SUITES]
     if suites:
-        context.set_ciphers(":".join(suites))
+        try:
+            context.set_ciphers(":".join(suites))
+        except ssl.SSLError as error:
+            raise WebConfigError(
+                "tls_server_config.cipher_suites: this OpenSSL has none of them; name others"
+            ) from error
     if not config.prefer_server_cipher_suites:
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
     try:
