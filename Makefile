@@ -45,6 +45,8 @@ unit: install
 
 docs: install ## write the generated papers anew
 	$(BIN)/python -m drift_exporter.config_docs
+	$(BIN)/python -m drift_exporter.metrics_docs
+	$(BIN)/python -m drift_exporter.cli_docs
 
 bench: install ## measure; figures go to docs/performance.md
 	$(BIN)/python bench/bench.py

@@ -3,12 +3,14 @@
 import gzip
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from drift_exporter import metrics_docs
 from drift_exporter.metrics.exposition import END_OF_OPENMETRICS, Exposition, no_health
 from drift_exporter.metrics.families import FAMILIES
 from drift_exporter.metrics.health import Health
@@ -197,3 +199,10 @@ def test_names_are_once_and_tell_their_unit() -> None:
         assert family.name.startswith("modeldrift_")
         assert family.help.endswith(".")
         assert family.help[0].isupper() or family.help[0].isdigit()
+
+
+def test_the_paper_of_the_metrics_is_current() -> None:
+    """``docs/metrics.md`` is what the code says: names and labels are public API."""
+    paper = Path(__file__).parents[1] / "docs" / "metrics.md"
+
+    assert paper.read_text(encoding="utf-8") == metrics_docs.markdown(), "run 'make docs'"

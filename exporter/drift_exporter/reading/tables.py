@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import ibis
+from ibis.expr import datatypes
 
 from drift_exporter import config
 from drift_exporter.counts import SliceKey
@@ -269,8 +270,12 @@ class TableSource:
         return {reason: rows for reason, rows in counts.items() if rows}
 
 
-def _types(columns: Mapping[str, Typed]) -> dict[str, str]:
-    return {name: typed.type for name, typed in columns.items()}
+def _types(columns: Mapping[str, Typed]) -> dict[str, Any]:
+    # Ibis cannot parse the name of its own unknown type.
+    return {
+        name: datatypes.unknown if typed.type == "unknown" else typed.type
+        for name, typed in columns.items()
+    }
 
 
 def _answer(slices: Mapping[SliceKey, Cell], rejected: Mapping[str, int] | None = None) -> Counted:

@@ -1,0 +1,67 @@
+"""The command line: its paper, its exit codes, its messages."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from drift_exporter import cli_docs
+from drift_exporter.cli import main
+
+MINIMAL = """\
+models:
+  - name: credit
+    reference: reference.parquet
+    current: current/*.parquet
+"""
+
+
+def test_the_paper_of_the_commands_is_current() -> None:
+    """``docs/cli.md`` is what ``--help`` says."""
+    paper = Path(__file__).parents[1] / "docs" / "cli.md"
+
+    assert paper.read_text(encoding="utf-8") == cli_docs.markdown(), "run 'make docs'"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        pytest.param(["check-config"], 0, "1 model(s): credit", id="four lines are a config"),
+        pytest.param(["--config.check"], 0, "1 model(s): credit", id="the toolkit's flag"),
+        pytest.param(["--version"], 0, "drift-exporter, version", id="version"),
+        pytest.param(["--shard=2/2"], 2, "I below N", id="a shard that is none"),
+        pytest.param(["run-once", "--model=x"], 1, "the config has: credit", id="unknown model"),
+        pytest.param(["run-once", "--at=noon"], 2, "2024-01-31T12:00Z", id="no time"),
+        pytest.param(["profile", "show", "gone.json"], 1, "profile build", id="no such profile"),
+        pytest.param(["profile", "build"], 1, "reference.parquet", id="reference not there"),
+        pytest.param(["--config.file=no.yml"], 1, "no.yml", id="no config"),
+        pytest.param(["frobnicate"], 2, "No such command", id="unknown command"),
+        pytest.param(
+            ["healthcheck", "--url=http://127.0.0.1:9"], 1, "does not answer", id="no exporter"
+        ),
+    ],
+)
+def test_commands_end_with_their_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, text: str
+) -> None:
+    """Each outcome has its exit code and a message that says what to do."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "drift.yml").write_text(MINIMAL)
+
+    done = CliRunner().invoke(main, arguments)
+
+    assert done.exit_code == code, done.output
+    assert text in done.output
+    assert "Traceback" not in done.output
+
+
+def test_options_come_from_the_environment(tmp_path: Path) -> None:
+    """Every option has an environment variable."""
+    config = tmp_path / "other.yml"
+    config.write_text(MINIMAL)
+
+    done = CliRunner().invoke(
+        main, ["--config.check"], env={"DRIFT_EXPORTER_CONFIG_FILE": str(config)}
+    )
+
+    assert (done.exit_code, "other.yml: fine" in done.output) == (0, True)
