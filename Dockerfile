@@ -19,11 +19,13 @@ LABEL org.opencontainers.image.title="drift-exporter" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /opt/drift-exporter /opt/drift-exporter
-# PYTHONDONTWRITEBYTECODE: the root may be read-only. data_dir is a volume.
+# PYTHONDONTWRITEBYTECODE: the root may be read-only; all state is in the volume.
 ENV PATH=/opt/drift-exporter/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     DRIFT_EXPORTER_REVISION=${REVISION} \
-    DRIFT_EXPORTER_CONFIG_FILE=/etc/drift-exporter/drift.yml
+    DRIFT_EXPORTER_CONFIG_FILE=/etc/drift-exporter/drift.yml \
+    DRIFT_EXPORTER_STORAGE_PATH=/var/lib/drift-exporter
+RUN install -d -o 65532 -g 65532 /var/lib/drift-exporter
 # A number: Kubernetes cannot tell whether a name is root.
 USER 65532:65532
 WORKDIR /var/lib/drift-exporter

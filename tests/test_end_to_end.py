@@ -124,7 +124,7 @@ def test_both_formats_pass_the_strict_readers(folder: Path) -> None:
         ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
-    families = {family.name for family in parse_openmetrics(openmetrics)}
+    families = {family.name for family in parse_openmetrics(openmetrics)}  # type: ignore[no-untyped-call]
     assert {"modeldrift_feature_psi", "modeldrift_runs", "process_cpu_seconds"} <= families
 
 
@@ -310,3 +310,14 @@ def test_profile_commands(folder: Path) -> None:
     write_reference(folder / "reference.parquet", rows=10_000)
     run("build", config, "--output", str(folder / "new.json"))
     assert "bins" in run("diff", built, str(folder / "new.json"))
+
+
+def test_state_can_be_moved_away_from_the_config(folder: Path) -> None:
+    """``--storage.path`` keeps store and profiles elsewhere, so the config may be read-only."""
+    elsewhere = folder / "state"
+    with exporter(folder / "drift.yml", f"--storage.path={elsewhere}") as running:
+        running.wait_for_success("credit")
+
+    assert (elsewhere / "drift.db").exists()
+    assert (elsewhere / "profiles" / "credit.json").exists()
+    assert not (folder / "drift-data").exists()

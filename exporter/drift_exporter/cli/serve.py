@@ -19,6 +19,7 @@ from drift_exporter.cli.options import (
     option,
     profile_progress,
 )
+from drift_exporter.config_file import STORAGE_PATH
 
 EPILOG = """\
 \b
@@ -62,6 +63,12 @@ DRIFT_EXPORTER_WEB_LISTEN_ADDRESS.
 )
 @option("--web.route-prefix", default="", help="Prefix of all paths, behind a proxy.")
 @option("--web.external-url", default="", help="URL under which people reach the exporter.")
+@option(
+    "--storage.path",
+    type=click.Path(file_okay=False),
+    default=None,
+    help="Folder for the store and the profiles; stronger than data_dir.",
+)
 @option("--shard", default="0/1", help="I/N: only models whose name's hash is I modulo N.")
 @option(
     "--log.level",
@@ -116,7 +123,7 @@ def _serve(options: dict[str, Any]) -> None:
                 parse_duration(options["config_auto_reload_interval"]).seconds if auto else None
             ),
         ),
-        os.environ,
+        _environ(options),
         progress=profile_progress,
     )
     signal.signal(signal.SIGTERM, lambda *_: app.stop_soon())
@@ -127,6 +134,11 @@ def _serve(options: dict[str, Any]) -> None:
         app.wait()
     finally:
         app.stop()
+
+
+def _environ(options: dict[str, Any]) -> dict[str, str]:
+    moved = options["storage_path"]
+    return {**os.environ, **({STORAGE_PATH: moved} if moved else {})}
 
 
 def _shard(text: str) -> tuple[int, int]:

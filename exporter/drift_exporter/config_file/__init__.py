@@ -18,6 +18,9 @@ from drift_exporter.config_file.document import Document, yaml_of
 from drift_exporter.config_file.explain import explain
 from drift_exporter.config_file.paths import placed
 
+STORAGE_PATH = "DRIFT_EXPORTER_STORAGE_PATH"
+"""Environment variable that is stronger than ``data_dir``, for containers; ``--storage.path``."""
+
 
 def load(path: Path, environ: Mapping[str, str]) -> Config:
     """Read the config file, with ``${NAME}`` replaced and paths made absolute.
@@ -42,7 +45,11 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         raise document.error() from None
     if document.problems:
         raise document.error()
-    return placed(config, folder)
+    found = placed(config, folder)
+    moved = environ.get(STORAGE_PATH)
+    if moved:
+        found = found.model_copy(update={"data_dir": str(Path(moved).absolute())})
+    return found
 
 
 def load_yaml(path: Path) -> object:
