@@ -213,7 +213,10 @@ def table(
         title,
         description,
         targets,
-        {"custom": {"align": "auto", "cellOptions": {"type": "auto"}, "filterable": True}, **defaults},
+        {
+            "custom": {"align": "auto", "cellOptions": {"type": "auto"}, "filterable": True},
+            **defaults,
+        },
         {
             "showHeader": True,
             "cellHeight": "sm",
@@ -347,7 +350,12 @@ def heatmap(title: str, description: str, targets: list[Json], no_value: str) ->
             "filterValues": {"le": 1e-9},
             "legend": {"show": True},
             "rowsFrame": {"layout": "auto"},
-            "tooltip": {"mode": "single", "show": True, "showColorScale": False, "yHistogram": False},
+            "tooltip": {
+                "mode": "single",
+                "show": True,
+                "showColorScale": False,
+                "yHistogram": False,
+            },
             "yAxis": {"axisPlacement": "left", "reverse": False},
         },
     )

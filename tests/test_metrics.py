@@ -158,7 +158,7 @@ def test_promtool_accepts_the_names() -> None:
 
 def test_the_limit_withholds_whole_families_and_counts_them() -> None:
     """Under a tight limit the least important families go, for all models, and are counted."""
-    exposition = Exposition(no_health(), max_series=60)
+    exposition = Exposition(no_health(), max_series=100)
     exposition.update([snapshot(features=10), snapshot("other", 10)], NOW)
     text = exposition.scrape(openmetrics=False, zipped=False).decode()
 
@@ -169,6 +169,25 @@ def test_the_limit_withholds_whole_families_and_counts_them() -> None:
     everything.update([snapshot(features=10), snapshot("other", 10)], NOW)
     assert exposition.series + exposition.series_dropped == everything.series
     assert exposition.series_dropped > 0
+
+
+def test_a_limit_below_the_core_keeps_the_worst_columns() -> None:
+    """Where not even PSI fits, predictions and the columns that drift most are still shown."""
+    exposition = Exposition(no_health(), max_series=100)
+    exposition.update([snapshot(features=200)], NOW)
+    text = exposition.scrape(openmetrics=False, zipped=False).decode()
+
+    shown = {labels[0] for labels in values(text, "modeldrift_feature_psi")}
+    assert "f198" in shown, "the highest score"
+    assert "f1" not in shown
+    assert values(text, "modeldrift_prediction_evaluated")
+    assert len(values(text, "modeldrift_feature_threshold")) == len(shown)
+    assert exposition.series_dropped > 1000
+
+    exposition.limit(10_000)
+    text = exposition.scrape(openmetrics=False, zipped=False).decode()
+    assert len(values(text, "modeldrift_feature_psi")) == 198
+    assert exposition.series_dropped == 0
 
 
 def test_one_model_by_probe() -> None:

@@ -65,7 +65,7 @@ def cell_of_x(row: Row) -> int:
     if "x" not in row:
         return 7
     value = row["x"]
-    if value is None or value != value:
+    if value is None or np.isnan(value):
         return 5
     return sum(value >= cut for cut in (0.0, 1.0, 2.0, np.nextafter(3.0, 4.0)))
 
@@ -106,7 +106,7 @@ def found(counted: Counted) -> Slices:
 
 def some_rows(many: int, seed: int = 0, step: float = 7.0, start: float = T0) -> list[Row]:
     """Rows in the order of time, with every kind of value."""
-    draw = random.Random(seed)
+    draw = random.Random(seed)  # noqa: S311
     return [
         {
             "timestamp": start + i * step,
@@ -436,7 +436,7 @@ def append(path: Path, rows: Sequence[Row]) -> None:
 def test_each_row_of_a_day_is_read_once(tmp_path: Path, ending: str) -> None:
     """Over a day of runs that read the last ten minutes again no row is decoded twice."""
     source = source_of(tmp_path / f"*.{ending}")
-    draw = random.Random(1)
+    draw = random.Random(1)  # noqa: S311
     total, read, stored = [], 0, {}
     for run in range(288):
         now = float(FIRST + (run + 1) * WIDTH)
@@ -507,7 +507,7 @@ def test_history_changes_nothing(data: st.DataObject) -> None:
         rows: dict[str, list[Row]] = {ending: [] for ending in used}
         for step in range(data.draw(st.integers(1, 5))):
             ending = data.draw(st.sampled_from(used))
-            draw = random.Random(data.draw(st.integers(0, 10**6)))
+            draw = random.Random(data.draw(st.integers(0, 10**6)))  # noqa: S311
             new = some_rows(draw.choice([1, 5, 150]), seed=step, step=draw.choice([0.5, 11.0]))
             for row in new:
                 row["timestamp"] += draw.randrange(-3, 12) * WIDTH + draw.choice([0, 100.25])
@@ -739,7 +739,7 @@ def test_files_that_cannot_be_read(tmp_path: Path, name: str, content: bytes) ->
     (tmp_path / name).write_bytes(content)
     source = source_of(tmp_path / name)
     for call in (
-        lambda: source.columns(),
+        source.columns,
         lambda: source.count(PROFILE, ALL, WIDTH, FAR),
         lambda: source.count_all(PROFILE),
         lambda: source.sketch(["x"], []),

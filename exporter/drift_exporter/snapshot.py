@@ -6,7 +6,10 @@ Pure: knows the shape of results, not how they are computed, stored or shown.
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from drift_exporter.verdict import Floats, Integers, Reason, State, Verdict
 
@@ -151,6 +154,52 @@ class Snapshot:
             for w in self.windows
         )
         return replace(self, windows=windows)
+
+    def narrowed(self, columns: int) -> "Snapshot":
+        """The snapshot with so many columns: predictions and the highest PSI first.
+
+        For a model that has more columns than may be shown; the order of those kept stays.
+        """
+        if columns >= len(self.features):
+            return self
+        worst = np.full(len(self.features), -np.inf)
+        for window in self.windows:
+            if "psi" in window.scores:
+                worst = np.fmax(worst, window.scores["psi"])
+        worst[[f.role == "prediction" for f in self.features]] = np.inf
+        kept = np.sort(np.argsort(-worst, kind="stable")[:columns])
+        return replace(
+            self,
+            features=tuple(self.features[i] for i in kept),
+            reference_samples=_some(self.reference_samples, kept),
+            reference_missing_ratio=_some(self.reference_missing_ratio, kept),
+            reference_bins=_moved(self.reference_bins, kept),
+            windows=tuple(_some_of_window(window, kept) for window in self.windows),
+        )
+
+
+Kept = TypeVar("Kept", Floats, Integers)
+Value = TypeVar("Value")
+
+
+def _some(values: Kept | None, kept: NDArray[np.intp]) -> Kept | None:
+    return None if values is None else values[kept]
+
+
+def _some_of_window(window: WindowResult, kept: NDArray[np.intp]) -> WindowResult:
+    return replace(
+        window,
+        samples=window.samples[kept],
+        scores={name: values[kept] for name, values in window.scores.items()},
+        thresholds={name: values[kept] for name, values in window.thresholds.items()},
+        verdicts=tuple(window.verdicts[i] for i in kept),
+        segments=tuple(replace(s, psi=s.psi[kept]) for s in window.segments),
+        bins=_moved(window.bins, kept),
+    )
+
+
+def _moved(by_position: Mapping[int, Value], kept: NDArray[np.intp]) -> dict[int, Value]:
+    return {new: by_position[old] for new, old in enumerate(kept.tolist()) if old in by_position}
 
 
 class Board:

@@ -7,27 +7,50 @@ gauges, so both come from the same cache.
 
 import gzip
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from drift_exporter.metrics.families import FAMILIES, MODEL_FAMILIES, Family
+from drift_exporter.metrics.families import CORE_FAMILIES, FAMILIES, MODEL_FAMILIES, Family
 from drift_exporter.snapshot import Snapshot
 
 END_OF_OPENMETRICS = b"# EOF\n"
 GZIP_LEVEL = 1
 
 
-@dataclass(frozen=True)
 class _Lines:
-    """The rendered sample lines of one model, by family, with the number of series."""
+    """One model's series: counted by family at once, rendered when they are to be shown."""
 
-    snapshot: Snapshot
-    stale: bool
-    lines: Mapping[str, tuple[bytes, int]]
+    def __init__(self, snapshot: Snapshot, stale: bool) -> None:
+        self.snapshot = snapshot
+        self.stale = stale
+        self._rendered: dict[str, bytes] = {}
+        self.show(len(snapshot.features))
+
+    def show(self, columns: int) -> None:
+        """Show at most so many columns, predictions and the highest scores first."""
+        snapshot = self.snapshot.expired() if self.stale else self.snapshot
+        self._shown = snapshot.narrowed(columns)
+        self._rendered.clear()
+        self.columns = len(self._shown.features)
+        self.counts = {
+            family.name: sum(1 for _ in family.fill(self._shown))
+            for family in FAMILIES
+            if not (family.score and self.stale)
+        }
+
+    def text(self, family: Family) -> bytes:
+        """The sample lines of a family."""
+        if family.name not in self._rendered:
+            metric = GaugeMetricFamily(family.name, family.help, labels=family.labels)
+            for labels, value in family.fill(self._shown):
+                metric.add_metric(labels, value)
+            rendered = bytes(generate_latest(_One(metric)))
+            self._rendered[family.name] = rendered.split(b"\n", 2)[2]
+        return self._rendered[family.name]
 
 
 @dataclass(frozen=True)
@@ -81,7 +104,7 @@ class Exposition:
         health = self._own_health(openmetrics=openmetrics)
         if model is not None:
             lines = self._models.get(model)
-            cached, _, _ = _join([lines] if lines else [], self._max_series)
+            cached, _ = _join([lines] if lines else [], self._max_series)
             body = cached + health
             return gzip.compress(body, GZIP_LEVEL) if zipped else body
         # A gzip file may be a series of members: the cached one needs no second compression.
@@ -106,59 +129,54 @@ class Exposition:
         known = self._models.get(snapshot.model)
         if known is not None and known.snapshot is snapshot and known.stale == stale:
             return known
-        return _render(snapshot, stale)
+        return _Lines(snapshot, stale)
 
     def _assemble(self) -> None:
-        plain, self.series, self.series_dropped = _join(self._models.values(), self._max_series)
+        models = tuple(self._models.values())
+        for lines in models:
+            if lines.columns < len(lines.snapshot.features):
+                lines.show(len(lines.snapshot.features))
+        everything = sum(sum(lines.counts.values()) for lines in models)
+        _narrow(models, self._max_series)
+        plain, self.series = _join(models, self._max_series)
+        self.series_dropped = everything - self.series
         self._body = _Body(plain, gzip.compress(plain, GZIP_LEVEL))
 
 
-def _render(snapshot: Snapshot, stale: bool) -> _Lines:
-    lines = {}
-    shown = snapshot.expired() if stale else snapshot
-    for family in FAMILIES:
-        if family.score and stale:
-            continue
-        found = list(family.fill(shown))
-        if found:
-            metric = _metric(family)
-            for labels, value in found:
-                metric.add_metric(labels, value)
-            rendered = bytes(generate_latest(_One(metric)))
-            lines[family.name] = (rendered.split(b"\n", 2)[2], len(found))
-    return _Lines(snapshot, stale, lines)
+def _narrow(models: Sequence[_Lines], max_series: int) -> None:
+    """Where not even the core families fit, let every model show a part of its columns."""
+    core = sum(lines.counts.get(name, 0) for lines in models for name in CORE_FAMILIES)
+    if core > max_series:
+        for lines in models:
+            lines.show(max(1, lines.columns * max_series // core))
 
 
-def _join(models: Iterable[_Lines], max_series: int) -> tuple[bytes, int, int]:
+def _join(models: Sequence[_Lines], max_series: int) -> tuple[bytes, int]:
     """The families of all models, most important first, as far as the limit goes.
 
-    A family is shown for all models or for none, so that a dashboard is never half true; the
-    number of series and of those withheld come with it.
+    A family is shown for all models or for none, so that a dashboard is never half true. The
+    number of series comes with it.
     """
     always = {family.name for family in MODEL_FAMILIES}
-    models = list(models)
     parts: list[bytes] = []
-    series = dropped = 0
+    series = limited = 0
     for family in FAMILIES:
-        found = [m.lines[family.name] for m in models if family.name in m.lines]
-        size = sum(count for _, count in found)
+        found = [lines for lines in models if lines.counts.get(family.name)]
+        size = sum(lines.counts[family.name] for lines in found)
         if not size:
             continue
-        if family.name not in always and series + size > max_series:
-            dropped += size
-            continue
+        if family.name not in always:
+            if limited + size > max_series:
+                continue
+            limited += size
         series += size
         parts.append(_header(family))
-        parts.extend(text for text, _ in found)
-    return b"".join(parts), series, dropped
+        parts.extend(lines.text(family) for lines in found)
+    return b"".join(parts), series
 
 
 def _header(family: Family) -> bytes:
     return f"# HELP {family.name} {family.help}\n# TYPE {family.name} gauge\n".encode()
-
-
-def _metric(family: Family) -> GaugeMetricFamily:
-    return GaugeMetricFamily(family.name, family.help, labels=family.labels)
 
 
 class _One(CollectorRegistry):

@@ -466,3 +466,10 @@ MODEL_FAMILIES: tuple[Family, ...] = (
 
 FAMILIES = _families()
 """All families that snapshots fill, the most important first."""
+
+CORE_FAMILIES = frozenset(
+    f"modeldrift_{role}_{ending}"
+    for role in ROLES
+    for ending in ("psi", "threshold", "evaluated", "not_evaluated", "samples")
+)
+"""Families without which no alert works; under a tight limit they are shown for fewer columns."""

@@ -18,6 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 from pyarrow import types
 
 from drift_exporter.reading.rows import Array
+from drift_exporter.reading.source import ColumnKind
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -329,3 +330,25 @@ def _masked(codes: NDArray[Any], there: Mask | None, missing: int) -> NDArray[An
     if there is None:
         return codes
     return np.where(there, codes.astype(np.int32, copy=False), np.int32(missing))
+
+
+def can_be_time(kind: Any) -> bool:
+    """Whether a column of a type can hold event times."""
+    return kind_of(kind) in ("integer", "number", "text", "time")
+
+
+def kind_of(kind: Any) -> ColumnKind:
+    """What a column of an Arrow type holds."""
+    if types.is_dictionary(kind):
+        return kind_of(kind.value_type)
+    if isinstance(kind, pa.BaseExtensionType):
+        return kind_of(kind.storage_type)
+    if types.is_boolean(kind):
+        return "boolean"
+    if types.is_integer(kind):
+        return "integer"
+    if types.is_floating(kind) or types.is_decimal(kind):
+        return "number"
+    if is_text(kind):
+        return "text"
+    return "time" if types.is_timestamp(kind) or types.is_date(kind) else "other"

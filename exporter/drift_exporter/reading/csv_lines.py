@@ -18,7 +18,7 @@ from drift_exporter.reading.rows import Rows, RowsInMemory, Wanted
 _BOM = b"\xef\xbb\xbf"
 
 
-def header_of(data: bytes, *, final: bool) -> tuple[tuple[str, ...], int] | None:
+def header_of(data: bytes, final: bool) -> tuple[tuple[str, ...], int] | None:
     """The columns that the first line names, and where the rows start; nothing while the line
     is not complete.
     """

@@ -9,6 +9,7 @@ from pathlib import Path
 from drift_exporter import config
 from drift_exporter.errors import SourceError
 from drift_exporter.reading.source import Source
+from drift_exporter.reading.table_engines import place_of
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 """Longest wait for a database to let us in."""
@@ -33,7 +34,7 @@ def open_source(where: config.Source, *, sample: float = 1.0, timeout_seconds: f
         from drift_exporter.reading.tables import TableSource  # noqa: PLC0415
     except ImportError as error:
         raise SourceError(
-            f"{config.masked_url(where.url)}: reading tables needs Ibis; "
+            f"{place_of(where.url)}: reading tables needs Ibis; "
             f"pip install 'drift-exporter[{extra}]'"
         ) from error
     return TableSource(
@@ -53,4 +54,6 @@ def _with_url(where: config.Source) -> config.Source:
         raise SourceError(
             f"url_file {where.url_file} cannot be read: {type(error).__name__}"
         ) from error
+    if place_of(url) == "the URL":
+        raise SourceError(f"url_file {where.url_file} does not hold a URL; write one on one line")
     return where.model_copy(update={"url": url, "url_file": None})

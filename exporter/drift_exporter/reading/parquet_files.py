@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import types
 
+from drift_exporter.reading.arrow_values import can_be_time
 from drift_exporter.reading.event_time import of_epoch, scaled, size_class
 from drift_exporter.reading.listing import File
 from drift_exporter.reading.parts import FileState, Part
@@ -39,14 +40,13 @@ class ParquetReader:
         """A part for each row group, with its newest event time where statistics tell."""
         if not state.listed:
             parquet = self._parquet()
-            names = set(parquet.schema_arrow.names)
             newest = _newest(parquet, self._wanted.timestamp)
             state.parts = [
                 Part(start=group, stop=group + 1, newest=newest(group))
                 for group in range(parquet.num_row_groups)
             ]
             has_rows = parquet.metadata.num_rows > 0
-            state.timed = self._wanted.timestamp in names if has_rows else None
+            state.timed = _timed(parquet.schema_arrow, self._wanted) if has_rows else None
             state.listed = True
         yield from state.parts
 
@@ -106,6 +106,12 @@ class _Group:
                 first += batch.num_rows
 
 
+def _timed(schema: Any, wanted: Wanted) -> bool:
+    """Whether the timestamp column is there, and of a type that can be a time."""
+    at = schema.get_field_index(wanted.timestamp or "")
+    return at >= 0 and can_be_time(schema.field(at).type)
+
+
 def _newest(parquet: Any, timestamp: str | None) -> Any:
     """A function from a row group to its newest event time, or none, by statistics."""
     schema = parquet.schema
@@ -150,9 +156,11 @@ class ArrowReader:
     def __init__(self, file: File, wanted: Wanted) -> None:
         self._file = file
         self._wanted = wanted
+        self._state = FileState()
 
     def parts(self, state: FileState) -> Iterator[Part]:
         """The file is one part."""
+        self._state = state
         if not state.listed:
             state.parts = [Part(start=0, stop=self._file.size)]
             state.listed = True
@@ -163,6 +171,8 @@ class ArrowReader:
         del part
         with self._file.open() as handle:
             for batch in arrow_batches(handle, self._wanted.names):
+                if batch.num_rows:
+                    self._state.timed = _timed(batch.schema, self._wanted)
                 for first in range(0, batch.num_rows, BATCH_ROWS):
                     some = batch.slice(first, BATCH_ROWS)
                     columns = dict(zip(some.schema.names, some.columns, strict=True))

@@ -3,9 +3,7 @@
 Knows Arrow types and the first block of text files; knows no bins.
 """
 
-import gzip
 import json
-import zlib
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -13,14 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
-from pyarrow import types
 
-from drift_exporter.reading.arrow_values import is_text
+from drift_exporter.reading.arrow_values import kind_of
 from drift_exporter.reading.csv_lines import header_of
 from drift_exporter.reading.listing import File
 from drift_exporter.reading.parquet_files import arrow_schema
 from drift_exporter.reading.source import Column, ColumnKind
-from drift_exporter.reading.text_files import end_of_lines
+from drift_exporter.reading.text_files import end_of_lines, read_up_to, unpacked
 
 INFERRED_BYTES = 4 * 2**20
 """Text from which types are inferred."""
@@ -40,23 +37,6 @@ def columns_of(file: File) -> Mapping[str, Column]:
     return _of_csv(data) if file.format == "csv" else _of_json(data)
 
 
-def kind_of(kind: Any) -> ColumnKind:
-    """What a column of an Arrow type holds."""
-    if types.is_dictionary(kind):
-        return kind_of(kind.value_type)
-    if isinstance(kind, pa.BaseExtensionType):
-        return kind_of(kind.storage_type)
-    if types.is_boolean(kind):
-        return "boolean"
-    if types.is_integer(kind):
-        return "integer"
-    if types.is_floating(kind) or types.is_decimal(kind):
-        return "number"
-    if is_text(kind):
-        return "text"
-    return "time" if types.is_timestamp(kind) or types.is_date(kind) else "other"
-
-
 def _of_schema(schema: Any) -> dict[str, Column]:
     return {field.name: Column(kind_of(field.type), str(field.type)) for field in schema}
 
@@ -64,21 +44,11 @@ def _of_schema(schema: Any) -> dict[str, Column]:
 def _beginning(handle: Any, file: File) -> bytes:
     if not file.gzip:
         return bytes(handle.read(INFERRED_BYTES))
-    pieces: list[bytes] = []
-    stream = gzip.GzipFile(fileobj=handle)
-    while sum(map(len, pieces)) < INFERRED_BYTES:
-        try:
-            piece = stream.read(INFERRED_BYTES)
-        except (EOFError, zlib.error):
-            break
-        if not piece:
-            break
-        pieces.append(piece)
-    return b"".join(pieces)
+    return read_up_to(unpacked(handle), INFERRED_BYTES)[0]
 
 
 def _of_csv(data: bytes) -> dict[str, Column]:
-    found = header_of(data, final=True)
+    found = header_of(data, True)
     if found is None:
         return {}
     header, start = found

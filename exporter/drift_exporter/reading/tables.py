@@ -8,6 +8,7 @@ come back. Ibis writes the SQL of every engine from the same expression.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 import ibis
 from ibis.expr import datatypes
@@ -25,18 +26,13 @@ from drift_exporter.reading.source import (
     Stop,
     sampled_microseconds,
 )
-from drift_exporter.reading.table_engines import Rows, Session, Typed, engine_of
+from drift_exporter.reading.table_duckdb import DuckDB
+from drift_exporter.reading.table_engines import Engine, Rows, Session, Typed, driver_of, place_of
 from drift_exporter.reading.table_plans import Cell, Plan, check, plan_of
+from drift_exporter.reading.table_postgres import PostgreSQL, keywords_of
 from drift_exporter.reading.table_sketches import sketch_categories, sketch_numbers
-from drift_exporter.reading.table_values import EventTime, Expression
-
-MICRO = 1_000_000
-
-TIME_KINDS = ("integer", "number", "text", "time")
-"""Kinds of columns that can hold event times."""
-
-ALL_TIMES = (-62_135_596_800 * MICRO, 253_402_300_799 * MICRO)
-"""From year 1 to year 9999, what databases and Python can both say."""
+from drift_exporter.reading.table_times import ALL_TIMES, TIME_KINDS, EventTime
+from drift_exporter.reading.table_values import MICRO, Expression
 
 QUERY = "drift_exporter_query"
 ROWS = "drift_exporter_rows"
@@ -104,9 +100,9 @@ class TableSource:
     ) -> None:
         self._where = where
         self._sample = sample
-        self._place = f"{config.masked_url(where.url)} {where.table or 'query'}"
+        self._place = f"{place_of(where.url)} {where.table or 'query'}"
         self._plans: dict[Any, Plan] = {}
-        self._engine = engine_of(
+        self._engine = _engine_of(
             where,
             connect_timeout_seconds=connect_timeout_seconds,
             statement_timeout_seconds=statement_timeout_seconds,
@@ -284,3 +280,20 @@ def _answer(slices: Mapping[SliceKey, Cell], rejected: Mapping[str, int] | None 
         rows_read=sum(cell.rows for key, cell in slices.items() if not key.segment_by),
         rows_rejected=rejected or {},
     )
+
+
+def _engine_of(
+    where: config.Source, *, connect_timeout_seconds: float, statement_timeout_seconds: float
+) -> Engine:
+    parts = urlsplit(where.url)
+    place = place_of(where.url)
+    if parts.scheme.partition("+")[0] == "duckdb":
+        driver = driver_of("duckdb", "duckdb", place)
+        path = unquote(parts.netloc + parts.path)
+        # Four slashes are how SQLAlchemy writes an absolute path.
+        path = "/" + path.lstrip("/") if path.startswith("/") else path
+        return DuckDB(driver, path, statement_timeout_seconds)
+    driver = driver_of("psycopg", "postgres", place)
+    keywords = keywords_of(driver, where, place)
+    keywords.setdefault("connect_timeout", max(2, round(connect_timeout_seconds)))
+    return PostgreSQL(driver, keywords, place, statement_timeout_seconds)

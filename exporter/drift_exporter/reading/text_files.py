@@ -6,6 +6,7 @@ Knows where lines end, rotation and truncation; what is in a line is for ``csv_l
 
 import gzip
 import hashlib
+import re
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -24,6 +25,9 @@ PART_BYTES = 64 * 2**20
 
 TAIL_BYTES = 256
 """Bytes before the end of what was read that must be unchanged for it to be the same file."""
+
+_QUOTED = re.compile(rb'(?:\A|(?<=[,\r\n]))"[^"]*(?:""[^"]*)*("?)')
+"""A quoted field; its group is empty where the quote is not closed."""
 
 MAX_RECORD_BYTES = 2**20
 """Above, a record of several lines is taken for a stray quote."""
@@ -47,18 +51,16 @@ class TextReader:
         The bounds of a new part are set while its rows are read.
         """
         self._state = state
+        if self._file.gzip:
+            if not state.listed:
+                state.parts, state.listed = [Part(0)], True
+            yield from state.parts
+            return
         size, now = self._file.size, (self._file.size, self._file.mtime_ns)
         if state.seen != now and not (state.parts and self._same(state)):
             state.parts, state.header, state.body, state.timed = [], None, 0, None
         yield from list(state.parts)
-        if state.listed or (state.seen == now and not self._final):
-            return
-        if self._file.gzip:
-            part = Part(0, None)
-            yield part
-            state.parts, state.listed = [part], True
-            return
-        if not self._headed():
+        if state.seen == now or not self._headed():
             return
         while state.end < size:
             part = Part(state.end, None)
@@ -119,7 +121,7 @@ class TextReader:
             return True
         handle = self._open()
         handle.seek(0)
-        found = header_of(handle.read(MAX_RECORD_BYTES), final=self._final)
+        found = header_of(handle.read(MAX_RECORD_BYTES), self._final)
         if found is None:
             return False
         self._state.header, self._state.body = found
@@ -138,19 +140,23 @@ class TextReader:
             yield rows
 
     def _unpacked(self) -> Iterator[bytes]:
-        stream = gzip.GzipFile(fileobj=self._open())
-        self._open().seek(0)
-        skip = 0
         if self._csv and self._state.header is None:
-            found = header_of(_read(stream, MAX_RECORD_BYTES)[0], final=True)
+            found = header_of(*read_up_to(unpacked(self._open()), MAX_RECORD_BYTES))
             if found is None:
                 return
             self._state.header, self._state.body = found
-            self._open().seek(0)
-            stream = gzip.GzipFile(fileobj=self._open())
-        skip = self._state.body
-        _read(stream, skip)
+        stream = unpacked(self._open())
+        read_up_to(stream, self._state.body)
         yield from complete_lines(stream, None, self._csv, final=True)
+
+
+def unpacked(handle: Any) -> Any:
+    """What a gzip holds, from its start."""
+    handle.seek(0)
+    if not b"\x1f\x8b".startswith(handle.read(2)):
+        raise gzip.BadGzipFile("no gzip")
+    handle.seek(0)
+    return gzip.GzipFile(fileobj=handle)
 
 
 def complete_lines(stream: Any, size: int | None, csv: bool, *, final: bool) -> Iterator[bytes]:
@@ -171,7 +177,7 @@ def complete_lines(stream: Any, size: int | None, csv: bool, *, final: bool) -> 
     left = size
     whole = True
     while left is None or left > 0:
-        data, whole = _read(stream, BLOCK_BYTES if left is None else min(BLOCK_BYTES, left))
+        data, whole = read_up_to(stream, BLOCK_BYTES if left is None else min(BLOCK_BYTES, left))
         if not data:
             break
         if left is not None:
@@ -187,12 +193,14 @@ def complete_lines(stream: Any, size: int | None, csv: bool, *, final: bool) -> 
         yield carried
 
 
-def _read(stream: Any, size: int) -> tuple[bytes, bool]:
+def read_up_to(stream: Any, size: int) -> tuple[bytes, bool]:
     """Up to so many bytes, and whether the stream was sound: a gzip may be cut off."""
+    # One piece at a time: what stands before the damage would be lost with the rest.
+    read = stream.read1 if isinstance(stream, gzip.GzipFile) else stream.read
     pieces = []
     while size > 0:
         try:
-            piece = stream.read(size)
+            piece = read(size)
         except (EOFError, zlib.error, gzip.BadGzipFile):
             return b"".join(pieces), False
         if not piece:
@@ -205,16 +213,14 @@ def _read(stream: Any, size: int) -> tuple[bytes, bool]:
 def end_of_lines(data: bytes, csv: bool) -> int:
     """Where the last complete line ends, 0 where there is none."""
     last = data.rfind(b"\n") + 1
-    if not csv or last == 0:
+    if not csv or data.count(b'"', 0, last) % 2 == 0:
         return last
-    cut = last
-    quotes = data.count(b'"', 0, cut)
-    while quotes % 2 and cut:
-        previous = data.rfind(b"\n", 0, cut - 1) + 1
-        quotes -= data.count(b'"', previous, cut)
-        cut = previous
+    quoted = list(_QUOTED.finditer(data, 0, last))
+    if not quoted or quoted[-1][1]:
+        return last
     # A quote that is never closed would hold up all that follows.
-    return cut or (last if len(data) > MAX_RECORD_BYTES else 0)
+    start = quoted[-1].start()
+    return data.rfind(b"\n", 0, start) + 1 if last - start <= MAX_RECORD_BYTES else last
 
 
 def _as_utf8(data: bytes) -> bytes:

@@ -173,7 +173,8 @@ def _texts() -> dict[str, Text]:
     feature = ("job", "model", "feature")
     by_column = ("job", "model", "statistic", "severity")
     fleet, board, health = "modeldrift-fleet", "modeldrift-model", "modeldrift-health"
-    run = ("job", "model", "severity")
+    # Without the severity: a rule's own labels are not there when its text is made.
+    run = ("job", "model")
     return {
         "ModelDriftFeatureDrifted": Text(
             "A feature has drifted from its reference.",
@@ -203,7 +204,15 @@ def _texts() -> dict[str, Text]:
             + "{{ else }}"
             + segment_scores("prediction")
             + "{{ end }}, at least {{ $value | printf `%.1f` }} times its threshold"
-            + since("ModelDriftSegmentDrifted", *run, "segment_by", "segment", "feature", "output")
+            + since(
+                "ModelDriftSegmentDrifted",
+                *run,
+                "segment_by",
+                "segment",
+                "feature",
+                "output",
+                "severity",
+            )
             + "."
             + REFERENCE,
             board,
@@ -216,21 +225,21 @@ def _texts() -> dict[str, Text]:
             + since("ModelDriftWidespread", *run)
             + ". The furthest:"
             + worst_columns("feature")
-            + " of"
+            + " rows:"
             + window_rows()
-            + " rows."
+            + "."
             + REFERENCE,
             board,
         ),
         "ModelDriftSustained": Text(
             "Drift of the model has lasted so long that it is not going away by itself.",
-            "{{ $value | printf `%.0f` }} or more columns have been over their threshold without "
-            "a break:"
+            "At least {{ $value | printf `%.0f` }} columns have been over their threshold without "
+            "a break; over it now:"
             + worst_columns("feature")
             + worst_columns("prediction")
-            + " in windows of"
+            + " rows:"
             + window_rows()
-            + " rows."
+            + "."
             + REFERENCE,
             board,
         ),
