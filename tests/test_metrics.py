@@ -186,7 +186,7 @@ def test_a_limit_below_the_core_keeps_the_worst_columns() -> None:
 
     exposition.limit(10_000)
     text = exposition.scrape(openmetrics=False, zipped=False).decode()
-    assert len(values(text, "modeldrift_feature_psi")) == 198
+    assert len(values(text, "modeldrift_feature_psi")) == 199
     assert exposition.series_dropped == 0
 
 

@@ -97,6 +97,7 @@ def place_of(url: str) -> str:
 
 
 def driver_of(name: str, extra: str, place: str) -> ModuleType:
+    """The driver of a database; ``SourceError`` names the extra where it is not installed."""
     try:
         return __import__(name)
     except ImportError as error:

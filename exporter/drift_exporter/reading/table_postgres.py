@@ -15,6 +15,13 @@ from drift_exporter.reading.table_engines import Rows, Session, Typed, typed
 
 
 def keywords_of(driver: Any, where: config.Source, place: str) -> dict[str, Any]:
+    """What libpq is told: the parts of the URL, and the password where a file holds it.
+
+    Raises
+    ------
+    SourceError
+        If the URL or the password's file cannot be read.
+    """
     url = "postgresql:" + where.url.partition(":")[2]
     unreadable = SourceError(
         f"{place}: not the URL of a PostgreSQL database; write "
