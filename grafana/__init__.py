@@ -1,1 +1,1 @@
-"""Grafana's dashboards of drift-exporter: built by code, proven on real series, drawn without Grafana."""
+"""Grafana's dashboards: built by code, proven on real series, drawn without Grafana."""

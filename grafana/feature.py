@@ -99,11 +99,11 @@ def _stats() -> list[tuple[int, Json]]:
         (
             5,
             stat(
-                "Bins",
-                "Number of bins, with the feature's kind and its type in the source.",
-                f'max by (kind, dtype) (label_replace({info}, "n", "$1", "bins", "(.*)")) * 0'
-                f" + on (kind, dtype) group_left () max by (kind, dtype) ({info})",
-                legend="{{kind}} {{dtype}}",
+                "Kind",
+                "Numbers or categories, the type in the source, and the number of bins.",
+                worst("kind, dtype, bins", info),
+                legend="{{kind}}, {{dtype}}, {{bins}} bins",
+                names_only=True,
             ),
         ),
     ]

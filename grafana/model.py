@@ -1,7 +1,6 @@
 """The board of one model: which features drift, how far, since when, and is it told in time."""
 
 from grafana.panels import (
-    CRITICAL,
     LEVELS,
     OK,
     RATIO_STEPS,
@@ -200,6 +199,9 @@ def _graphs() -> list[Json]:
     ]
     psi = worst("feature, window", series("modeldrift_feature_psi", *SCOPE))
     missing = worst("feature, window", series("modeldrift_feature_missing_ratio", *SCOPE))
+    most = worst(
+        "feature", series("modeldrift_feature_missing_ratio", *SCOPE, at=" @ end()")
+    )
     limits = series("modeldrift_feature_threshold", *SCOPE, 'statistic="psi"')
     return [
         graph(
@@ -217,7 +219,12 @@ def _graphs() -> list[Json]:
         graph(
             f"Missing values of the {LINES_SHOWN} worst features",
             "Share of the window's rows without a value.",
-            [target(f"topk({LINES_SHOWN}, {missing})", "{{feature}} {{window}}")],
+            [
+                target(
+                    f"{missing} and on (feature) topk({LINES_SHOWN}, {most})",
+                    "{{feature}} {{window}}",
+                )
+            ],
             "percentunit",
             links=to_feature,
         ),

@@ -94,10 +94,11 @@ def stat(
     colours: Steps = ((None, UNKNOWN),),
     named: Sequence[tuple[float, str, str]] = (),
     legend: str = "",
+    names_only: bool = False,
     **defaults: Any,
 ) -> Json:
-    """A single value, or a few, in large letters."""
-    several = bool(legend)
+    """A single value, or a few with their names, in large letters."""
+    shown = "name" if names_only else "value_and_name" if legend else "value"
     return _panel(
         "stat",
         title,
@@ -116,7 +117,7 @@ def stat(
             "justifyMode": "center",
             "orientation": "auto",
             "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
-            "textMode": "value_and_name" if several else "value",
+            "textMode": shown,
         },
     )
 

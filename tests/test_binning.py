@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drift_exporter.profile import CategoryBins, Feature, NumericBins
+from drift_exporter.profile import CategoryBins, Feature, Kind, NumericBins
 from drift_exporter.reading.arrow_values import numbers, strings, texts
 from drift_exporter.reading.binning import BLOCK_ROWS, Binner, Slots, slots_of
 
@@ -29,7 +29,7 @@ def counted(
     absent: list[bool] | None = None,
 ) -> list[list[int]]:
     """Rows per cell of each slot."""
-    kind = "numeric" if isinstance(bins, NumericBins) else "categorical"
+    kind: Kind = "numeric" if isinstance(bins, NumericBins) else "categorical"
     binner = Binner(Feature("x", "feature", kind, bins))
     slot_of = np.array([0] * len(array) if codes is None else codes, dtype=np.int32)
     size = int(slot_of.max(initial=0)) + 1
@@ -251,7 +251,8 @@ def test_categories_as_by_lookup(words: list[str | None], repeats: int, many: in
     found = counted(bins, pa.array(rows, pa.string()), codes)
 
     other = 2 + many
-    place = {**bins.codes, None: other + 1, "zz": other + 2}
+    place: dict[str | None, int] = dict(bins.codes.items())
+    place |= {None: other + 1, "zz": other + 2}
     for slot, row in enumerate(found):
         cells = [place[word] for word, code in zip(rows, codes, strict=True) if code == slot]
         assert row == np.bincount(np.array(cells, dtype=int), minlength=other + 4).tolist()

@@ -437,7 +437,9 @@ def test_each_row_of_a_day_is_read_once(tmp_path: Path, ending: str) -> None:
     """Over a day of runs that read the last ten minutes again no row is decoded twice."""
     source = source_of(tmp_path / f"*.{ending}")
     draw = random.Random(1)  # noqa: S311
-    total, read, stored = [], 0, {}
+    total: list[Row] = []
+    stored: Slices = {}
+    read = 0
     for run in range(288):
         now = float(FIRST + (run + 1) * WIDTH)
         new = some_rows(12, seed=run, step=25.0, start=FIRST + run * WIDTH)
@@ -645,7 +647,6 @@ def test_a_file_that_was_cut_is_read_anew(tmp_path: Path, ending: str, more: int
     [
         pytest.param(lambda data: data[: len(data) * 2 // 3], id="cut off"),
         pytest.param(lambda data: data[:-8] + b"\0" * 8, id="wrong checksum"),
-        pytest.param(lambda data: data[: len(data) * 2 // 3] + b"\xff" * 500, id="damaged"),
     ],
 )
 @pytest.mark.parametrize("ending", ["csv.gz", "jsonl.gz"])
@@ -668,6 +669,19 @@ def test_a_damaged_gzip_is_read_as_far_as_it_goes(
     assert found(first) == by_hand(rows[: first.rows_read])
     assert first.rows_rejected == {}
     assert found(second) == by_hand(rows)
+
+
+def test_a_gzip_damaged_inside_is_read_up_to_there(tmp_path: Path) -> None:
+    """Bytes that were overwritten cost no row that stands before them."""
+    rows = some_rows(5000, step=1.0)
+    write_jsonl_gz(tmp_path / "a.jsonl.gz", rows)
+    whole = (tmp_path / "a.jsonl.gz").read_bytes()
+    (tmp_path / "a.jsonl.gz").write_bytes(whole[: len(whole) * 2 // 3] + b"\xff" * 500)
+    before = Span(ALL.start, FIRST + 2400)
+
+    counted = source_of(tmp_path / "a.jsonl.gz").count(PROFILE, before, WIDTH, FAR)
+
+    assert found(counted) == by_hand(rows, before)
 
 
 def test_files_without_rows_do_no_harm(tmp_path: Path) -> None:
@@ -1061,7 +1075,7 @@ def test_some_files_without_the_timestamp_column(tmp_path: Path) -> None:
     "times",
     [
         pytest.param(pa.array([True]), id="boolean"),
-        pytest.param(pa.array([[1]]), id="list"),
+        pytest.param(pa.array([{"a": 1}]), id="struct"),
         pytest.param(pa.array([b"x"]), id="bytes"),
     ],
 )
@@ -1069,7 +1083,7 @@ def test_a_timestamp_of_a_wrong_type(tmp_path: Path, times: Any) -> None:
     """A column that cannot be a time is an error that names its type."""
     pq.write_table(pa.table({"timestamp": times, "x": [0.5]}), tmp_path / "a.parquet")
 
-    with pytest.raises(SchemaError, match=f"'timestamp' is of type {times.type}"[:40]):
+    with pytest.raises(SchemaError, match=f"'timestamp' is of type {times.type}"):
         source_of(tmp_path / "a.parquet").count(profile_of(X), ALL, WIDTH, FAR)
 
 
@@ -1162,7 +1176,8 @@ def test_sketch_of_few_and_of_hard_values(tmp_path: Path) -> None:
     assert (x.rows, x.missing, x.distinct, x.values) == (5, 2, 2, (0.0, 1.0))
     assert (x.grid[0], x.grid[666], x.grid[667], x.grid[-1]) == (0.0, 0.0, 1.0, 1.0)
     assert (n.rows, n.missing, n.distinct, n.grid, n.values) == (0, 7, 0, (), ())
-    assert (i.integer, i.distinct, i.deviation) == (True, 7, pytest.approx(2.0))
+    assert (i.integer, i.distinct) == (True, 7)
+    assert i.deviation == pytest.approx(2.0)
     named = sketches.categorical["x"]
     assert named.counts == (("0", 2), ("-inf", 1), ("1", 1), ("inf", 1))
     assert (named.rows, named.missing) == (5, 2)
@@ -1214,11 +1229,11 @@ def test_a_large_row_group(tmp_path: Path) -> None:
     expected = {}
     for start in np.unique(times // WIDTH * WIDTH):
         inside = times // WIDTH * WIDTH == start
-        cells = [np.count_nonzero(x[inside] == value) for value in (0.5, 1.5, 2.5)]
-        named = [np.count_nonzero(words[inside] == word) for word in ("a", "b", "new")]
-        missing = np.count_nonzero(np.isnan(x[inside]))
+        cells = [int(np.sum(x[inside] == value)) for value in (0.5, 1.5, 2.5)]
+        named = [int(np.sum(words[inside] == word)) for word in ("a", "b", "new")]
+        missing = int(np.sum(np.isnan(x[inside])))
         vector = [0, *cells, 0, missing, 0, 0, *named[:2], 0, 0, named[2], 0]
-        expected[SliceKey(int(start))] = [int(n) for n in vector]
+        expected[SliceKey(int(start))] = vector
     assert answers == [expected, expected]
 
 

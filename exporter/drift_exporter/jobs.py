@@ -85,6 +85,11 @@ class Jobs:
         for held in new:
             self._schedule(held)
 
+    def job(self, name: str) -> check.Job | None:
+        """The job of a model; None before it has a profile, or where there is no such model."""
+        held = self._held.get(name)
+        return held.job if held else None
+
     def start(self) -> None:
         """Begin to run what is due."""
         self._scheduler.start()

@@ -7,9 +7,11 @@ Where the rows of a slot lie together (files are mostly sorted by time) each cut
 with a block of values that stays in the L2 cache, which beats a search per value by far.
 """
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cached_property
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,6 +50,10 @@ class Run(NamedTuple):
     slot: int
 
 
+def _start(run: Run) -> int:
+    return run.start
+
+
 @dataclass(frozen=True)
 class Slots:
     """Which slot each row is counted into."""
@@ -65,6 +71,27 @@ class Slots:
     def rows(self) -> int:
         """Rows, counted or not."""
         return len(self.codes)
+
+    @cached_property
+    def blocks(self) -> list[tuple[int, list[Run]]]:
+        """Where each block of rows starts, with the pieces of runs in it, counted from there.
+
+        The same for all columns, so it is found once.
+        """
+        found = []
+        at = 0
+        runs = self.runs or ()
+        for first in range(0, self.rows, BLOCK_ROWS):
+            last = min(first + BLOCK_ROWS, self.rows)
+            while at < len(runs) and runs[at].stop <= first:
+                at += 1
+            pieces = [
+                Run(max(run.start, first) - first, min(run.stop, last) - first, run.slot)
+                for run in islice(runs, at, bisect_left(runs, last, key=_start))
+            ]
+            if pieces:
+                found.append((first, pieces))
+        return found
 
     def part(self, first: int, rows: int) -> "Slots":
         """The slots of some consecutive rows."""
@@ -131,7 +158,7 @@ class Binner:
             found, bad = numbers(array, loose=loose)
             runs = slots[0].runs if len(slots) == 1 and bad is None and absent is None else None
             if runs is not None:
-                self._numeric.tally(found, runs, into[0])
+                self._numeric.tally(found, slots[0], into[0])
                 return
             cells = self._numeric.cells_of(found)
             if bad is not None:
@@ -142,7 +169,7 @@ class Binner:
             table = self._known.table(words)
             cells = np.take(table, codes, mode="clip")
             if len(slots) == 1 and absent is None and slots[0].runs is not None:
-                _tally_cells(cells, slots[0].runs, into[0])
+                _tally_cells(cells, slots[0], into[0])
                 return
         if absent is not None:
             cells[absent] = self.absent
@@ -172,9 +199,10 @@ class _Cuts:
         self.cuts = bins.cuts
         self.missing = len(self.cuts) + 1
 
-    def tally(self, x: Floats, runs: Sequence[Run], into: Vector) -> None:
+    def tally(self, x: Floats, slots: Slots, into: Vector) -> None:
         """Add the cells of runs of values to ``into``, shape ``(slots, cells)``."""
-        for block, pieces in _blocks(x, runs):
+        for first, pieces in slots.blocks:
+            block = x[first : first + BLOCK_ROWS]
             rows = [stop - start for start, stop, _ in pieces]
             above = self._sorted if len(self.cuts) > MAX_COMPARED else self._compared
             found = np.array(above(block, pieces), dtype=np.int64)
@@ -244,32 +272,17 @@ class _Known:
         return table
 
 
-def _blocks(rows: NDArray[Any], runs: Sequence[Run]) -> Iterator[tuple[NDArray[Any], list[Run]]]:
-    """Blocks of rows, each with the pieces of runs in it, counted from its start."""
-    at = 0
-    for first in range(0, len(rows), BLOCK_ROWS):
-        last = min(first + BLOCK_ROWS, len(rows))
-        while at < len(runs) and runs[at].stop <= first:
-            at += 1
-        pieces = []
-        for run in runs[at:]:
-            if run.start >= last:
-                break
-            pieces.append(Run(max(run.start, first) - first, min(run.stop, last) - first, run.slot))
-        if pieces:
-            yield rows[first:last], pieces
-
-
-def _tally_cells(cells: NDArray[Any], runs: Sequence[Run], into: Vector) -> None:
+def _tally_cells(cells: NDArray[Any], slots: Slots, into: Vector) -> None:
     """Add runs of cells to ``into``, shape ``(slots, cells)``."""
     width = into.shape[1]
     if width > MAX_COMPARED:
-        for start, stop, slot in runs:
+        for start, stop, slot in slots.runs or ():
             for first in range(start, stop, BLOCK_ROWS):
                 block = cells[first : min(first + BLOCK_ROWS, stop)]
                 into[slot] += np.bincount(block, minlength=width)
         return
-    for block, pieces in _blocks(cells, runs):
+    for first, pieces in slots.blocks:
+        block = cells[first : first + BLOCK_ROWS]
         flag = np.empty(len(block), dtype=np.bool_)
         flags = [flag[start:stop] for start, stop, _ in pieces]
         found = []

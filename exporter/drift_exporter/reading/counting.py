@@ -163,16 +163,16 @@ class Counter:
 
     def _features(self, rows: Rows, ways: Sequence[_Way]) -> None:
         whole = [way.slots for way in ways]
-        at, parts = (0, rows.rows), whole
+        parts = {(0, rows.rows): whole}
         for batch in rows.batches([name for name in self._names if name in rows.names]):
             check(self.stop)
             for name, array in batch.columns.items():
-                if at != (batch.first, len(array)):
-                    at = (batch.first, len(array))
-                    parts = [slots.part(*at) for slots in whole]
+                at = (batch.first, len(array))
+                if at not in parts:
+                    parts[at] = [slots.part(*at) for slots in whole]
                 binner = self._binners[name]
                 binner.count(
-                    self._views(name, ways), array, parts, batch.absent.get(name), rows.loose
+                    self._views(name, ways), array, parts[at], batch.absent.get(name), rows.loose
                 )
         for name in self._names:
             if name not in rows.names:

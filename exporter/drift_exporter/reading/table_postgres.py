@@ -95,7 +95,7 @@ class PostgreSQL:
                 "DateStyle": "ISO, YMD",
                 "extra_float_digits": "1",
                 "standard_conforming_strings": "on",
-                # A thousand aggregates take seconds to compile, and milliseconds to run.
+                # It compiles a thousand aggregates for longer than it runs them.
                 "jit": "off",
                 "statement_timeout": str(max(1, round(self._timeout_seconds * 1000))),
             }.items():

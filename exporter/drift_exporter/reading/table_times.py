@@ -53,11 +53,6 @@ class EventTime:
             self._column = _parsed_moment(dialect, text(column, typed))
 
     @property
-    def usable(self) -> bool:
-        """Whether a column of such a type can hold times."""
-        return self._typed.column.kind in ("integer", "number", "text", "time")
-
-    @property
     def is_text(self) -> bool:
         """Whether times are text, so that some may be unreadable."""
         return self._typed.column.kind == "text"

@@ -68,8 +68,41 @@ def psi(reference: npt.ArrayLike, current: npt.ArrayLike, *, pool: bool = True) 
     array([0.4063, 0.    ])
     """
     r, c = checked_pair(reference, current)
-    q, p = _smoothed_shares(*(_pooled(r, c) if pool else (r, c)))
-    return nan_without_rows(total((p - q) * _log_ratio(p, q)), r, c)
+    return nan_without_rows(total(_psi_terms(r, c, pool)), r, c)
+
+
+def psi_terms(reference: npt.ArrayLike, current: npt.ArrayLike, *, pool: bool = True) -> Floats:
+    """What each bin adds to `psi`: ``(p - q) * ln(p / q)``, never below 0.
+
+    Parameters
+    ----------
+    reference, current
+        Rows per bin, integers of shape ``(features, bins)`` or ``(bins,)``.
+    pool
+        As for `psi`; the merged thin bins are then the last column, one more than ``bins``.
+
+    Returns
+    -------
+    ndarray
+        In nats, shape ``(features, bins + 1)``, or ``bins`` without pooling; the sum over the
+        bins is `psi`. 0 where a bin is empty on both sides or was merged, NaN where a side has
+        no rows.
+
+    Raises
+    ------
+    StatisticsError
+        If the shapes differ or a count is negative or not an integer.
+
+    Examples
+    --------
+    By hand: ``30 / 101 * ln(161 / 101)`` and ``-30 / 101 * ln(41 / 101)``.
+
+    >>> psi_terms([50, 50], [80, 20]).round(4)
+    array([0.1385, 0.2678, 0.    ])
+    """
+    r, c = checked_pair(reference, current)
+    empty = (r.sum(axis=-1, keepdims=True) == 0) | (c.sum(axis=-1, keepdims=True) == 0)
+    return np.where(empty, np.nan, _psi_terms(r, c, pool))
 
 
 def kl_divergence(reference: npt.ArrayLike, current: npt.ArrayLike) -> Floats:
@@ -263,6 +296,12 @@ def bins_compared(
     with_rows = (r.sum(axis=-1) > 0) & (c.sum(axis=-1) > 0)
     r, c = _pooled(r, c) if pool else (r, c)
     return np.where(with_rows, np.count_nonzero((r > 0) | (c > 0), axis=-1), 0)
+
+
+def _psi_terms(r: Counts, c: Counts, pool: bool) -> Floats:
+    q, p = _smoothed_shares(*(_pooled(r, c) if pool else (r, c)))
+    terms: Floats = (p - q) * _log_ratio(p, q)
+    return terms
 
 
 def _pooled(r: Counts, c: Counts) -> tuple[Counts, Counts]:

@@ -58,14 +58,18 @@ def read(
     window: str,
     between: tuple[int, int],
     features: Collection[str] | None,
+    most: int | None,
 ) -> Iterator[tuple[int, dict[str, Score]]]:
     """Scores of windows that end in ``[since, until]``, the oldest first."""
     t = tables.scores.c
-    query = (
-        select(t.window_end, t.feature_list_id, t.scores)
-        .where(t.model == model, t.window == window, t.window_end.between(*between))
-        .order_by(t.window_end)
-    )
+    wanted = (t.model == model) & (t.window == window) & t.window_end.between(*between)
+    query = select(t.window_end, t.feature_list_id, t.scores).order_by(t.window_end)
+    if most is None:
+        query = query.where(wanted)
+    else:
+        ends = connection.execute(select(t.window_end).where(wanted).order_by(t.window_end))
+        some = _spread(list(ends.scalars()), most)
+        query = query.where(t.model == model, t.window == window, t.window_end.in_(some))
     names: dict[int, list[str]] = {}
     streaming = connection.execution_options(yield_per=_ROWS_AT_ONCE)
     # A reader that stops early must not leave its cursor on a connection of the pool.
@@ -74,6 +78,12 @@ def read(
             if row.feature_list_id not in names:
                 names[row.feature_list_id] = _names(connection, row.feature_list_id)
             yield row.window_end, unpack_scores(row.scores, names[row.feature_list_id], features)
+
+
+def _spread(ends: list[int], most: int) -> list[int]:
+    """At most so many of the ends, evenly spread, the newest among them."""
+    every = max(-(-len(ends) // most), 1)
+    return ends[::-1][::every][::-1]
 
 
 def _feature_list(connection: Connection, model: str, names: bytes) -> int:

@@ -150,13 +150,16 @@ class Store:
         until: int,
         *,
         features: Collection[str] | None = None,
+        most: int | None = None,
     ) -> Iterator[tuple[int, dict[str, Score]]]:
         """Scores of windows that end in ``[since, until]``, the oldest first.
 
-        Of all features, or of a few of them, which is much quicker where there are many.
+        Of all features, or of a few of them, which is much quicker where there are many. Of
+        all these windows, or of at most so many that are evenly spread, the newest among them.
         """
+        between = (since, until)
         with self._database.reading(f"read the scores of model {model!r}") as connection:
-            yield from history.read(connection, model, window, (since, until), features)
+            yield from history.read(connection, model, window, between, features, most)
 
     def prune(
         self, now: float, retention_seconds: float, max_bytes: int, keep_since: Mapping[str, int]
