@@ -2,9 +2,9 @@
 
 from grafana.panels import (
     LEVELS,
-    THRESHOLD,
     OK,
     RATIO_STEPS,
+    THRESHOLD,
     WARNING,
     bar_chart,
     graph,

@@ -199,9 +199,7 @@ def _graphs() -> list[Json]:
     ]
     psi = worst("feature, window", series("modeldrift_feature_psi", *SCOPE))
     missing = worst("feature, window", series("modeldrift_feature_missing_ratio", *SCOPE))
-    most = worst(
-        "feature", series("modeldrift_feature_missing_ratio", *SCOPE, at=" @ end()")
-    )
+    most = worst("feature", series("modeldrift_feature_missing_ratio", *SCOPE, at=" @ end()"))
     limits = series("modeldrift_feature_threshold", *SCOPE, 'statistic="psi"')
     return [
         graph(

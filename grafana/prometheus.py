@@ -64,7 +64,12 @@ class Prometheus:
 
 @contextmanager
 def serving(
-    folder: Path, start: float, end: float, step: float, config: str = "", options: Sequence[str] = ()
+    folder: Path,
+    start: float,
+    end: float,
+    step: float,
+    config: str = "",
+    options: Sequence[str] = (),
 ) -> Iterator[Prometheus]:
     """Run Prometheus on the blocks in ``tsdb`` of a folder; without a config it scrapes nothing."""
     (folder / "prometheus.yml").write_text(config or "global: {}\n", encoding="utf-8")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from postgres import Server, postgres_server
 
@@ -12,3 +13,8 @@ def postgres() -> Iterator[Server]:
     """A PostgreSQL server, one per worker of the tests."""
     with postgres_server() as server:
         yield server
+
+
+# Machines of all speeds run these tests: how long an example takes says nothing.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")

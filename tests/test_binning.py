@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drift_exporter.profile import CategoryBins, Feature, Kind, NumericBins
@@ -216,6 +216,7 @@ cut = st.sampled_from([-2.0, -1.0, -0.0, 0.5, 1.0, 3.0])
 value = st.one_of(cut, st.sampled_from([nan, inf, -inf, 0.0]), st.floats(-5, 5, width=32))
 
 
+@settings(deadline=None)
 @given(
     data=st.data(),
     many=st.sampled_from([1, 3, 30, 70]),
@@ -237,6 +238,7 @@ def test_numbers_as_by_search(data: st.DataObject, many: int, repeats: int) -> N
         assert row == expected.tolist()
 
 
+@settings(deadline=None)
 @given(
     words=st.lists(st.sampled_from(["a", "b", "c", "zz", None]), max_size=40),
     repeats=st.sampled_from([1, 700]),

@@ -1,0 +1,1 @@
+"""The boards drawn without Grafana, so that a person can look at layout, data and legends."""

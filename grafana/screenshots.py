@@ -1,0 +1,73 @@
+"""Pictures of all boards, without Grafana: ``python -m grafana.screenshots [folder]``.
+
+Plays the day, asks a real Prometheus, and lets a headless Chromium take the pictures.
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from grafana import day
+from grafana.build import dashboards
+from grafana.drawing.page import COLUMN, GAP, Board
+from grafana.parts import FEATURE, MODEL
+from grafana.prometheus import serving
+
+WIDTH = 24 * COLUMN + 2 * GAP
+HEAD = 80
+WANTED = {
+    MODEL: {"model": ("credit-risk",)},
+    FEATURE: {"model": ("credit-risk",), "feature": ("income",)},
+}
+"""What the pictures show of the day: the model that drifts, and a feature that does."""
+
+CHROMIUM = [
+    "chromium",
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+]
+
+
+def main(folder: Path) -> None:
+    """Write a picture of each board, and its page beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as made:
+        day.write_day(Path(made))
+        with serving(Path(made), day.START, day.END, day.SCRAPE_SECONDS) as prometheus:
+            for found in dashboards():
+                board = Board(found, prometheus, WANTED.get(found["uid"], {}))
+                page = folder / f"{found['uid']}.html"
+                page.write_text(board.html(), encoding="utf-8")
+                picture = page.with_suffix(".png")
+                shoot(page, picture, board.height + HEAD)
+                empty = f", without data: {', '.join(board.empty)}" if board.empty else ""
+                sys.stdout.write(f"{picture}{empty}\n")
+
+
+def shoot(page: Path, picture: Path, height: int) -> None:
+    """Let Chromium take a picture of a page."""
+    with tempfile.TemporaryDirectory() as profile:
+        subprocess.run(
+            [
+                *CHROMIUM,
+                f"--user-data-dir={profile}",
+                f"--window-size={WIDTH},{height}",
+                f"--screenshot={picture.absolute()}",
+                page.absolute().as_uri(),
+            ],
+            check=True,
+            capture_output=True,
+            timeout=120,
+        )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "screenshots"))
