@@ -29,10 +29,15 @@ class Worst:
     """Score over its mildest threshold; above 1 it is drifting."""
 
 
+def rank(state: State) -> int:
+    """How bad a state is; what is not evaluated comes before what is ok."""
+    return _RANK[state]
+
+
 def model_state(snapshot: Snapshot) -> State:
     """The worst verdict of all features in all windows; not evaluated where there is none."""
     states = (verdict.state for window in snapshot.windows for verdict in window.verdicts)
-    return max(states, key=_RANK.__getitem__, default=State.NOT_EVALUATED)
+    return max(states, key=rank, default=State.NOT_EVALUATED)
 
 
 def worst_feature(snapshot: Snapshot) -> Worst | None:
@@ -43,7 +48,7 @@ def worst_feature(snapshot: Snapshot) -> Worst | None:
         for worst in window_features(snapshot, window)
         if worst.state is not State.NOT_EVALUATED
     ]
-    return max(found, key=lambda worst: (_RANK[worst.state], worst.ratio or 0.0), default=None)
+    return max(found, key=lambda worst: (rank(worst.state), worst.ratio or 0.0), default=None)
 
 
 def window_features(snapshot: Snapshot, window: WindowResult) -> list[Worst]:

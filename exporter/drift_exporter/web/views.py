@@ -1,0 +1,399 @@
+"""What the pages show of models and features, worst first.
+
+Pure: snapshots, scores of the past and details in, views out. Knows no markup and no clock.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from drift_exporter.config import STATISTICS
+from drift_exporter.detail import FeatureDetail, WindowDetail
+from drift_exporter.snapshot import FeatureInfo, Snapshot, WindowResult
+from drift_exporter.verdict import Reason, State
+from drift_exporter.web.charts import Line, Spark, line, spark
+from drift_exporter.web.parts import Score
+from drift_exporter.web.summary import (
+    Worst,
+    finite,
+    model_state,
+    rank,
+    window_features,
+    worst_feature,
+)
+
+Past = Mapping[str, Sequence[tuple[int, Mapping[str, Score]]]]
+"""By window, the ends of windows and the scores of features then, the oldest first."""
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A model among others."""
+
+    snapshot: Snapshot
+    state: State
+    worst: Worst | None
+    drifting: int
+    """Features and predictions over a threshold, in any window."""
+
+    judged: int
+    """Features and predictions that were evaluated, in any window."""
+
+    window: WindowResult | None
+    """The longest window."""
+
+
+@dataclass(frozen=True)
+class FeatureRow:
+    """A feature among others, in the window where it is worst."""
+
+    name: str
+    kind: str
+    state: State
+    reason: Reason | None
+    window: str
+    statistic: str
+    """The statistic that is nearest to its threshold; empty where none is known."""
+
+    score: float | None
+    warning: float | None
+    critical: float | None
+    ratio: float
+    spark: Spark | None
+
+
+@dataclass(frozen=True)
+class SegmentRow:
+    """A segment of a model in one window, with its worst feature."""
+
+    segment_by: str
+    segment: str
+    window: str
+    rows: int
+    feature: str
+    """Empty where no feature was evaluated."""
+
+    psi: float | None
+    state: State
+
+
+@dataclass(frozen=True)
+class ModelView:
+    """A model's features, those that a filter left."""
+
+    features: tuple[FeatureRow, ...]
+    predictions: tuple[FeatureRow, ...]
+    counts: Mapping[State, int]
+    """Features and predictions by state, before the filter."""
+
+    segments: tuple[SegmentRow, ...]
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One statistic of a feature in a window."""
+
+    statistic: str
+    score: float
+    warning: float | None
+    critical: float | None
+
+
+@dataclass(frozen=True)
+class WindowView:
+    """A feature in one window."""
+
+    window: WindowResult
+    state: State
+    reason: Reason | None
+    rows: int
+    scores: tuple[ScoreRow, ...]
+    psi: float | None
+    past: tuple[tuple[int, float | None, str], ...]
+    """End, PSI and state of windows, the oldest first."""
+
+    line: Line | None
+    since: int | None
+    """End of the window with which the state began."""
+
+    since_known: bool
+    """Whether another state was seen before."""
+
+    detail: WindowDetail | None
+    complete: bool
+    """Whether the details are of the same rows as the scores."""
+
+    largest_share: float
+    largest_contribution: float
+
+
+@dataclass(frozen=True)
+class SegmentScore:
+    """A feature in one segment and window."""
+
+    segment_by: str
+    segment: str
+    window: str
+    rows: int
+    psi: float | None
+    state: State
+
+
+@dataclass(frozen=True)
+class FeatureView:
+    """A feature in all windows."""
+
+    info: FeatureInfo
+    state: State
+    why: str
+    reference_rows: int | None
+    windows: tuple[WindowView, ...]
+    segments: tuple[SegmentScore, ...]
+
+
+def fleet(snapshots: Iterable[Snapshot]) -> list[ModelRow]:
+    """Every model, the worst first."""
+    rows = [_model_row(snapshot) for snapshot in snapshots]
+    return sorted(
+        rows,
+        key=lambda row: (
+            -rank(row.state),
+            -(row.worst.ratio or 0.0) if row.worst else 0.0,
+            row.snapshot.model,
+        ),
+    )
+
+
+def model_view(
+    snapshot: Snapshot,
+    past: Past,
+    *,
+    window: str = "",
+    state: State | None = None,
+    text: str = "",
+) -> ModelView:
+    """A model's features, each in the window where it is worst, the worst first.
+
+    Parameters
+    ----------
+    snapshot
+        What is known of the model now.
+    past
+        Scores of the past, for small lines.
+    window
+        Show this window alone.
+    state
+        Show features in this state alone.
+    text
+        Show features whose name contains it, in any case.
+    """
+    windows = [w for w in snapshot.windows if window in ("", w.window)]
+    found = _worst_windows(snapshot, windows)
+    wanted = text.casefold()
+    chosen = [
+        i
+        for i in sorted(found, key=lambda i: _order(found[i]))
+        if state in (None, found[i][0].state) and wanted in snapshot.features[i].name.casefold()
+    ]
+    rows = {i: _feature_row(snapshot, i, *found[i], past) for i in chosen}
+    return ModelView(
+        features=tuple(r for i, r in rows.items() if snapshot.features[i].role == "feature"),
+        predictions=tuple(r for i, r in rows.items() if snapshot.features[i].role == "prediction"),
+        counts=Counter(worst.state for worst, _ in found.values()),
+        segments=tuple(_segment_rows(snapshot, windows)),
+    )
+
+
+def feature_view(
+    snapshot: Snapshot, name: str, past: Past, detail: FeatureDetail | None
+) -> FeatureView | None:
+    """A feature in all windows, or None where the model has no such feature."""
+    for at, info in enumerate(snapshot.features):
+        if info.name == name:
+            break
+    else:
+        return None
+    details = {w.window: w for w in detail.windows} if detail else {}
+    windows = tuple(
+        _window_view(snapshot, w, at, past.get(w.window, ()), details.get(w.window))
+        for w in snapshot.windows
+    )
+    return FeatureView(
+        info=info,
+        state=max((w.state for w in windows), key=rank, default=State.NOT_EVALUATED),
+        why=detail.why if detail else "",
+        reference_rows=detail.reference_rows if detail else None,
+        windows=windows,
+        segments=tuple(
+            SegmentScore(s.segment_by, s.segment, w.window, s.rows, *_judged(w, at, s.psi[at]))
+            for w in snapshot.windows
+            for s in w.segments
+        ),
+    )
+
+
+def _model_row(snapshot: Snapshot) -> ModelRow:
+    states = [
+        max((window.verdicts[i].state for window in snapshot.windows), key=rank)
+        for i in range(len(snapshot.features))
+        if snapshot.windows
+    ]
+    return ModelRow(
+        snapshot=snapshot,
+        state=model_state(snapshot),
+        worst=worst_feature(snapshot),
+        drifting=sum(state in (State.WARNING, State.CRITICAL) for state in states),
+        judged=sum(state is not State.NOT_EVALUATED for state in states),
+        window=max(snapshot.windows, key=lambda w: w.end - w.start, default=None),
+    )
+
+
+def _worst_windows(
+    snapshot: Snapshot, windows: Iterable[WindowResult]
+) -> dict[int, tuple[Worst, WindowResult]]:
+    """By feature, what is known of it in the window where it is worst."""
+    found: dict[int, tuple[Worst, WindowResult]] = {}
+    for window in windows:
+        for i, worst in enumerate(window_features(snapshot, window)):
+            known = found.get(i)
+            if known is None or _weight(worst) > _weight(known[0]):
+                found[i] = worst, window
+    return found
+
+
+def _weight(worst: Worst) -> tuple[int, float]:
+    return rank(worst.state), -1.0 if worst.ratio is None else worst.ratio
+
+
+def _order(found: tuple[Worst, WindowResult]) -> tuple[int, float, str]:
+    state, ratio = _weight(found[0])
+    return -state, -ratio, found[0].feature
+
+
+def _feature_row(
+    snapshot: Snapshot, i: int, worst: Worst, window: WindowResult, past: Past
+) -> FeatureRow:
+    statistic = worst.statistic
+    ends = past.get(window.window, ())
+    points = [(end, scores[worst.feature][0]) for end, scores in ends if worst.feature in scores]
+    span = (ends[0][0], ends[-1][0]) if ends else (0, 0)
+    return FeatureRow(
+        name=worst.feature,
+        kind=snapshot.features[i].kind,
+        state=worst.state,
+        reason=window.verdicts[i].reason,
+        window=window.window,
+        statistic=statistic,
+        score=worst.score,
+        warning=_limit(window, statistic, "warning", i),
+        critical=_limit(window, statistic, "critical", i),
+        ratio=worst.ratio or 0.0,
+        spark=spark(points, _mildest(window, i), span),
+    )
+
+
+def _segment_rows(snapshot: Snapshot, windows: Iterable[WindowResult]) -> list[SegmentRow]:
+    """Each segment in the window where it is worst, the worst first."""
+    found: dict[tuple[str, str], SegmentRow] = {}
+    for window in windows:
+        for segment in window.segments:
+            judged = [_judged(window, i, psi) for i, psi in enumerate(segment.psi)]
+            at = max(
+                range(len(judged)),
+                key=lambda i: (rank(judged[i][1]), judged[i][0] or 0.0),  # noqa: B023
+            )
+            psi, state = judged[at]
+            row = SegmentRow(
+                segment.segment_by,
+                segment.segment,
+                window.window,
+                segment.rows,
+                "" if psi is None else snapshot.features[at].name,
+                psi,
+                state,
+            )
+            key = (segment.segment_by, segment.segment)
+            known = found.get(key)
+            if known is None or (rank(state), psi or 0.0) > (rank(known.state), known.psi or 0.0):
+                found[key] = row
+    return sorted(found.values(), key=lambda r: (r.segment_by, -rank(r.state), -(r.psi or 0.0)))
+
+
+def _window_view(
+    snapshot: Snapshot,
+    window: WindowResult,
+    at: int,
+    past: Sequence[tuple[int, Mapping[str, Score]]],
+    detail: WindowDetail | None,
+) -> WindowView:
+    name = snapshot.features[at].name
+    points = tuple((end, *scores[name]) for end, scores in past if name in scores)
+    state = window.verdicts[at].state
+    limits = [
+        (severity, value)
+        for severity in ("warning", "critical")
+        if (value := _limit(window, "psi", severity, at)) is not None
+    ]
+    since, since_known = _since(points, state)
+    psi = _score(window, "psi", at)
+    shares = [share for b in detail.bins for share in (b.reference_share, b.current_share)] if (
+        detail
+    ) else []
+    contributions = [b.contribution or 0.0 for b in detail.bins] if detail else []
+    return WindowView(
+        window=window,
+        state=state,
+        reason=window.verdicts[at].reason,
+        rows=int(window.samples[at]),
+        scores=tuple(
+            ScoreRow(s, value, _limit(window, s, "warning", at), _limit(window, s, "critical", at))
+            for s in STATISTICS
+            if (value := _score(window, s, at)) is not None
+        ),
+        psi=psi,
+        past=points,
+        line=line([(end, value) for end, value, _ in points], limits),
+        since=since,
+        since_known=since_known,
+        detail=detail,
+        complete=detail is None or detail.rows == int(window.samples[at]),
+        largest_share=max(shares, default=0.0) or 1.0,
+        largest_contribution=max(contributions, default=0.0) or 1.0,
+    )
+
+
+def _since(points: Sequence[tuple[int, float | None, str]], state: State) -> tuple[int | None, bool]:
+    """When the state began that holds now, and whether another one was seen before it."""
+    since = None
+    for end, _, held in reversed(points):
+        if held != state:
+            return since, True
+        since = end
+    return since, False
+
+
+def _judged(window: WindowResult, i: int, value: float) -> tuple[float | None, State]:
+    """PSI of a feature in a segment, and the state that the feature's thresholds give it."""
+    psi = finite(value)
+    if psi is None:
+        return None, State.NOT_EVALUATED
+    for state in (State.CRITICAL, State.WARNING):
+        limit = _limit(window, "psi", state, i)
+        if limit is not None and psi > limit:
+            return psi, state
+    return psi, State.OK
+
+
+def _mildest(window: WindowResult, i: int) -> float | None:
+    warning = _limit(window, "psi", "warning", i)
+    return _limit(window, "psi", "critical", i) if warning is None else warning
+
+
+def _limit(window: WindowResult, statistic: str, severity: str, i: int) -> float | None:
+    values = window.thresholds.get((statistic, severity))
+    return None if values is None else finite(values[i])
+
+
+def _score(window: WindowResult, statistic: str, i: int) -> float | None:
+    values = window.scores.get(statistic)
+    return None if values is None else finite(values[i])
