@@ -126,9 +126,111 @@ def _profile(features: int) -> Any:
     return Profile("bench", tuple(found), np.zeros(0, dtype=np.int64))
 
 
+def task_run(path: str, _features: int) -> int:
+    """Run the whole exporter once: config, profile, counts, store, scores, metrics."""
+    from drift_exporter import check, config_file  # noqa: PLC0415
+    from drift_exporter.metrics.exposition import Exposition, no_health  # noqa: PLC0415
+    from drift_exporter.store import open_store  # noqa: PLC0415
+
+    end = float(DAY_START + DAY_SECONDS)
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(f"sqlite:///{folder}/bench.db", now=end)
+        job = _job(config_file.load(_config(Path(path)), {}), store)
+        snapshot, keep = check.run(job, check.empty_snapshot(job), end)
+        keep()
+        store.close()
+    exposition = Exposition(no_health(), 10_000)
+    exposition.update([snapshot], end)
+    if snapshot.last_run is None or not exposition.series:
+        raise SystemExit("the run found nothing")
+    return snapshot.last_run.rows_read
+
+
+def task_next(path: str, _features: int) -> int:
+    """Time the runs that follow: each finds five minutes of new rows in a new file."""
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    from drift_exporter import check, config_file  # noqa: PLC0415
+    from drift_exporter.store import open_store  # noqa: PLC0415
+
+    end = DAY_START + DAY_SECONDS
+    parquet = pq.ParquetFile(path)
+    share = parquet.metadata.num_rows * WIDTH // DAY_SECONDS
+    new = next(parquet.iter_batches(share))
+    seconds = []
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(f"sqlite:///{folder}/bench.db", now=end)
+        config = config_file.load(_config(Path(path)), {})
+        (model,) = config.models
+        current = model.current.model_copy(update={"url": f"{folder}/*.parquet"})
+        model = model.model_copy(update={"current": current})
+        Path(folder, "first.parquet").symlink_to(path)
+        job = _job(config.model_copy(update={"models": (model,)}), store)
+        snapshot, keep = check.run(job, check.empty_snapshot(job), float(end))
+        keep()
+        for step in range(3):
+            _write_later(new, Path(folder, f"{step}.parquet"), DAY_SECONDS + step * WIDTH)
+            began = time.perf_counter()
+            snapshot, keep = check.run(job, snapshot, float(end + (step + 1) * WIDTH))
+            keep()
+            seconds.append(time.perf_counter() - began)
+            run = snapshot.last_run
+            if run is None or run.rows_read != new.num_rows:
+                raise SystemExit(f"expected {new.num_rows} rows read, found {run}")
+        store.close()
+    sys.stderr.write(f"{new.num_rows} new rows: {statistics.median(seconds):.3f} s\n")
+    return int(parquet.metadata.num_rows)
+
+
+def _write_later(batch: Any, path: Path, seconds: int) -> None:
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.compute as pc  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    moved = pc.add(batch["timestamp"], pa.scalar(seconds * 10**6, pa.duration("us")))
+    table = pa.table(batch).set_column(0, "timestamp", moved)
+    pq.write_table(table, path.with_suffix(".part"))
+    path.with_suffix(".part").rename(path)
+
+
+def _config(data: Path) -> Path:
+    return data.parent / f"{data.stem}.yml"
+
+
+def _job(config: Any, store: Any) -> Any:
+    from drift_exporter import check  # noqa: PLC0415
+    from drift_exporter.profiles import profile_of  # noqa: PLC0415
+    from drift_exporter.reading.opening import open_source  # noqa: PLC0415
+
+    (model,) = config.models
+    profile = profile_of(config, model, 0.0, lambda _: None)
+    return check.Job(model, profile, open_source(model.current, timeout_seconds=600), store, 300)
+
+
+def prepare(path: Path, rows: int, features: int) -> None:
+    """Write what is missing: the data, a reference, a config, and the profile."""
+    if not path.exists():
+        write(path, rows, features)
+    reference = path.with_suffix(".reference.parquet")
+    if not reference.exists():
+        write(reference, min(rows, 500_000), features)
+    _config(path).write_text(
+        f"data_dir: {path.stem}.data\n"
+        "models:\n"
+        "  - name: bench\n"
+        f"    reference: {reference.name}\n"
+        f"    current: {path.name}\n"
+    )
+    command = [str(Path(sys.executable).parent / "drift-exporter"), "profile", "build"]
+    built = [*command, f"--config.file={_config(path)}"]
+    subprocess.run(built, capture_output=True, check=True)  # noqa: S603
+
+
 TASKS: dict[str, tuple[str, Callable[[str, int], int]]] = {
     "limit": ("limit: pyarrow decodes, nothing counted", task_limit),
     "count": ("drift-exporter counts a day in slices of 5 minutes", task_count),
+    "run": ("the whole exporter: profile, counts, store, scores, metrics", task_run),
+    "next": ("the same, and three runs with five minutes of new rows each", task_next),
 }
 """Tasks by name: what the table calls them, and what they do."""
 
@@ -138,7 +240,7 @@ def measured(task: str, path: Path, features: int) -> dict[str, float]:
     command = [sys.executable, __file__, "--task", task, "--data", str(path)]
     command += ["--features", str(features)]
     began = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
     wall = time.perf_counter() - began
     return {"wall": wall, **json.loads(done.stdout)}
 
@@ -205,8 +307,7 @@ def main() -> None:
         folder = Path(asked.data or temporary)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{asked.rows}x{asked.features}.parquet"
-        if not path.exists():
-            write(path, asked.rows, asked.features)
+        prepare(path, asked.rows, asked.features)
         lines = list(report(path, asked.rows, asked.features, asked.repeats))
     text = "\n".join(lines) + "\n"
     sys.stdout.write(text)

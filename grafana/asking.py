@@ -3,10 +3,11 @@
 Knows how variables depend on each other and what each kind of query is asked; draws nothing.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from grafana.expressions import Expression, expressions, filled, label_values
-from grafana.parts import Json
+from grafana.parts import BY_NUMBER, Json
 from grafana.prometheus import Prometheus, Series
 
 Values = dict[str, Sequence[str]]
@@ -41,7 +42,10 @@ def chosen(board: Json, prometheus: Prometheus, wanted: Mapping[str, Sequence[st
 def options(variable: Json, prometheus: Prometheus, values: Values) -> list[str]:
     """What a reader may choose from."""
     selector, label = label_values(variable["query"]["query"])
-    return prometheus.label_values(filled(selector, values, macros(prometheus)), label)
+    found = prometheus.label_values(filled(selector, values, macros(prometheus)), label)
+    if variable["sort"] == BY_NUMBER:
+        return sorted(found, key=lambda text: int(re.sub(r"\D", "", text) or 0))
+    return sorted(found)
 
 
 def answer(found: Expression, prometheus: Prometheus, values: Values) -> list[Series] | list[str]:

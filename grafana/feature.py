@@ -7,6 +7,7 @@ from grafana.panels import (
     THRESHOLD,
     WARNING,
     bar_chart,
+    column,
     graph,
     heatmap,
     placed,
@@ -41,8 +42,8 @@ SEGMENTS = 'segment_by=~"$segment_by"'
 
 READING = """\
 - **PSI** compares shares per bin: 0 is the same, about 0.1 a shift worth a look, 0.25 another
-  population. Without drift it is not 0 but about *(bins - 1) x (1 / rows + 1 / rows of the
-  reference)*.
+  population. Without drift it is not 0 but about
+  `(bins - 1) * (1 / rows + 1 / rows of the reference)`.
 - **KS** and **Wasserstein** say how far a numeric feature moved: the greatest gap of the two
   cumulative distributions, and the way in standard deviations of the reference.
 - **Missing, unseen, out of range** are faults of data more often than drift of people.
@@ -253,7 +254,7 @@ def _segments() -> list[Json]:
                 "Value #A": "PSI",
                 "Value #B": "Rows",
             },
-            [],
+            [column("Rows", unit="short", decimals=0)],
             "PSI",
             unit="none",
             decimals=3,
@@ -299,6 +300,6 @@ def feature() -> Json:
             (10, [(8, faults), (8, divergences), (8, distances)]),
             row("Segments and rows"),
             (9, [(10, segment_graph), (8, segment_table), (6, rows)]),
-            (7, [(24, text("How to read this", "What the numbers mean.", READING))]),
+            (6, [(24, text("How to read this", "What the numbers mean.", READING))]),
         ),
     )

@@ -35,6 +35,7 @@ from grafana.parts import (
 from grafana.promql import MODELS, WINDOWS, either, level, series, warning_ratio, worst
 
 SCOPE = (MODELS, WINDOWS)
+WORST_SHOWN = 12
 NONE_IS_GOOD = ((None, OK), (1, WARNING))
 NONE_IS_GOOD_ELSE_CRITICAL = ((None, OK), (1, CRITICAL))
 COLOURED = {"type": "color-background", "mode": "basic"}
@@ -42,6 +43,7 @@ COLOURED = {"type": "color-background", "mode": "basic"}
 FIRING = f'ALERTS{{alertname=~"ModelDrift.*", alertstate="firing", {MODEL_ALERTS}}}'
 INTERVALS = worst("model", series("modeldrift_run_interval_seconds", MODELS))
 LAST_SUCCESS = worst("model", series("modeldrift_run_last_success_timestamp_seconds", MODELS))
+CREATED = worst("model", series("modeldrift_reference_created_timestamp_seconds", MODELS))
 STALE_AFTER = worst("model", series("modeldrift_scores_stale_after_seconds", MODELS))
 FEATURE_RATIOS = worst("model, feature", warning_ratio("feature", *SCOPE))
 
@@ -75,7 +77,7 @@ def _stats() -> list[tuple[int, Json]]:
                 "Predictions over warning",
                 "Model outputs with a score over its threshold of warning.",
                 f"sum({outputs} > bool 0)",
-                colours=NONE_IS_GOOD_ELSE_CRITICAL,
+                colours=NONE_IS_GOOD,
             ),
         ),
         (
@@ -110,7 +112,7 @@ def _models() -> Json:
         D=f"min by (model) ({series('modeldrift_run_success', MODELS)})",
         E=f"{LAST_SUCCESS} * 1000",
         F=worst("model", series("modeldrift_window_rows", *SCOPE)),
-        G=f"time() - {worst('model', series('modeldrift_reference_created_timestamp_seconds', MODELS))}",
+        G=f"time() - {CREATED}",
         H=worst("model, version, owner, team, tier", series("modeldrift_model_info", MODELS)),
     )
     names = {
@@ -144,6 +146,7 @@ def _models() -> Json:
                 decimals=2,
                 thresholds=steps(RATIO_STEPS),
                 custom__cellOptions=COLOURED,
+                noValue="no score",
             ),
             column("Features over", unit="none"),
             column("Share over", unit="percentunit", decimals=0),
@@ -161,6 +164,7 @@ def _models() -> Json:
 
 
 def _worst_columns() -> Json:
+    scores = warning_ratio("feature", *SCOPE)
     feature = row_link(
         FEATURE,
         "Look into this feature",
@@ -169,11 +173,9 @@ def _worst_columns() -> Json:
     )
     return table(
         "Furthest over their thresholds",
-        "The 15 scores of features furthest over (or nearest to) their thresholds of warning. "
+        f"The {WORST_SHOWN} scores of features furthest over (or nearest to) their thresholds of warning. "
         "Click a feature to look into it.",
-        tables(
-            A=f"topk(15, {worst('model, feature, window, statistic', warning_ratio('feature', *SCOPE))})"
-        ),
+        tables(A=f"topk({WORST_SHOWN}, {worst('model, feature, window, statistic', scores)})"),
         {
             "feature": "Feature",
             "model": "Model",
@@ -280,8 +282,8 @@ def fleet() -> Json:
         common_annotations(),
         placed(
             (4, _stats()),
-            (9, [(24, _models())]),
-            (9, [(14, _worst_columns()), (10, _alerts())]),
+            (7, [(24, _models())]),
+            (10, [(14, _worst_columns()), (10, _alerts())]),
             row("Over time"),
             (8, [(24, states)]),
             (9, [(12, ratio_graph), (12, share_graph)]),

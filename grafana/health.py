@@ -3,6 +3,7 @@
 from grafana.panels import (
     CRITICAL,
     OK,
+    THRESHOLD,
     WARNING,
     column,
     graph,
@@ -239,8 +240,8 @@ def _process() -> list[Json]:
                 target(worst("instance", series("modeldrift_exporter_series")), "{{instance}}"),
                 target(
                     f"min({series('modeldrift_exporter_series_limit')})",
-                    "critical from max_series",
-                    "T",
+                    "max_series",
+                    THRESHOLD,
                 ),
             ],
         ),
@@ -327,13 +328,13 @@ def health() -> Json:
         common_annotations(),
         placed(
             (4, _stats()),
-            (8, [(14, _models()), (10, outcomes)]),
+            (7, [(14, _models()), (10, outcomes)]),
             row("Runs"),
             (9, [(8, age), (8, duration), (8, phases)]),
             (8, [(6, failures), (6, skipped), (6, read), (6, rejected)]),
             row("Exporter"),
             (8, [(8, held), (8, samples), (8, scrape)]),
             (8, [(8, memory), (8, cpu), (8, files)]),
-            (5, [(24, _builds())]),
+            (4, [(24, _builds())]),
         ),
     )

@@ -71,7 +71,7 @@ def _stats() -> list[tuple[int, Json]]:
             4,
             stat(
                 "Since the last success",
-                "Time since the last successful run; orange from when scores are stale and end.",
+                "Time since the last successful run. From stale_after on the scores end.",
                 f"time() - max({last})",
                 "s",
             ),
@@ -165,7 +165,7 @@ def _features() -> Json:
                 custom__minWidth=180,
             ),
             *(column(name, unit="percentunit", decimals=1) for name in shares),
-            column("Rows", unit="short"),
+            column("Rows", unit="short", decimals=0),
         ],
         "Worst score / threshold",
         unit="none",
@@ -319,6 +319,6 @@ def model() -> Json:
             (9, [(24, prediction_bins)]),
             row("Rows, segments, missing values"),
             (9, [(8, rows), (8, segments), (8, missing)]),
-            (6, [(24, _not_evaluated())]),
+            (5, [(24, _not_evaluated())]),
         ),
     )

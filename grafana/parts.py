@@ -48,9 +48,15 @@ def datasource_variable() -> Json:
     }
 
 
-def variable(name: str, label: str, source: str, *, many: bool = True, of: str = "") -> Json:
-    """A variable with the values of a label (by default its name) of a selector's series."""
-    query = f"label_values({source}, {of or name})"
+BY_NAME, BY_NUMBER = 1, 3
+"""Orders of a variable's values."""
+
+
+def variable(
+    name: str, label: str, source: str, *, many: bool = True, order: int = BY_NAME
+) -> Json:
+    """A variable with the values that its label has in the series of a selector."""
+    query = f"label_values({source}, {name})"
     return {
         "name": name,
         "label": label,
@@ -67,7 +73,7 @@ def variable(name: str, label: str, source: str, *, many: bool = True, of: str =
         "refresh": 2,
         "regex": "",
         "skipUrlSync": False,
-        "sort": 1,
+        "sort": order,
     }
 
 
@@ -84,7 +90,8 @@ def common_variables(*, many_models: bool) -> list[Json]:
 
 def window_variable(model: str) -> Json:
     """The windows that the models have; known also where scores went stale."""
-    return variable("window", "Window", series("modeldrift_feature_evaluated", model))
+    evaluated = series("modeldrift_feature_evaluated", model)
+    return variable("window", "Window", evaluated, order=BY_NUMBER)
 
 
 def link(target: str, *passed: str) -> Json:

@@ -55,7 +55,7 @@ def main(folder: Path) -> None:
 def shoot(page: Path, picture: Path, height: int) -> None:
     """Let Chromium take a picture of a page."""
     with tempfile.TemporaryDirectory() as profile:
-        subprocess.run(
+        subprocess.run(  # noqa: S603  (our own files)
             [
                 *CHROMIUM,
                 f"--user-data-dir={profile}",

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
+from pathlib import Path
 
 from grafana.asking import ALL, Values, answer, chosen, options
 from grafana.drawing import svg
@@ -27,26 +28,7 @@ from grafana.prometheus import Prometheus, Series
 COLUMN, ROW, GAP = 64, 38, 8
 """Pixels of a cell of the grid; Grafana's cell is 30 high, with a gap of 8."""
 
-STYLE = """
-body { margin: 0; background: #f4f5f5; color: #24292e; font: 13px/1.35 Inter, "DejaVu Sans", sans-serif; }
-header { padding: 10px 12px; } header h1 { font-size: 18px; margin: 0 0 6px; }
-header span { background: #fff; border: 1px solid #d8dadd; border-radius: 2px; margin-right: 6px;
-  padding: 2px 6px; display: inline-block; margin-bottom: 4px; } header b { color: #1f60c4; font-weight: 500; }
-main { position: relative; }
-section { position: absolute; box-sizing: border-box; background: #fff; border: 1px solid #dcdee2;
-  overflow: hidden; } section.row { border: 0; background: none; font-weight: 600; padding: 6px; }
-h2 { font-size: 13px; font-weight: 500; margin: 0; padding: 6px 8px 2px; white-space: nowrap; overflow: hidden;
-  text-overflow: ellipsis; } .body { padding: 0 6px; } svg { display: block; } svg text { font-size: 11px;
-  fill: #52565c; } svg text.on { fill: #fff; } .grid { stroke: #e7e8ea; }
-table { border-collapse: collapse; width: 100%; font-size: 12px; } th { text-align: left; color: #1f60c4;
-  font-weight: 500; } td, th { padding: 3px 6px; border-bottom: 1px solid #eceef0; white-space: nowrap; }
-td.n { text-align: right; } .legend { font-size: 11px; columns: 2; } .legend i { display: inline-block;
-  width: 12px; height: 3px; margin-right: 5px; vertical-align: middle; } .legend div { white-space: nowrap;
-  overflow: hidden; text-overflow: ellipsis; } .stat { display: flex; height: 100%; align-items: center;
-  justify-content: space-evenly; font-size: 26px; text-align: center; } .stat small { display: block;
-  font-size: 12px; color: #52565c; } .none { color: #8e8e8e; text-align: center; padding: 20px; }
-.link { color: #1f60c4; }
-"""
+STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 
 Answers = dict[str, list[Series]]
 Size = tuple[float, float]
@@ -139,7 +121,8 @@ class Board:
     def _panel(self, panel: Json, values: Values) -> str:
         at = panel["gridPos"]
         width, height = at["w"] * COLUMN - GAP, at["h"] * ROW - GAP
-        place = f"left:{at['x'] * COLUMN + GAP}px;top:{at['y'] * ROW}px;width:{width}px;height:{height}px"
+        corner = f"left:{at['x'] * COLUMN + GAP}px;top:{at['y'] * ROW}px"
+        place = f"{corner};width:{width}px;height:{height}px"
         title = filled(panel["title"], values, {})
         if panel["type"] == "row":
             return f'<section class="row" style="{place}">⌄ {escape(title)}</section>'
@@ -156,7 +139,8 @@ class Board:
         found = {e.ref: self._answer(e, values) for e in expressions(one) if e.where == "panel"}
         if not any(found.values()):
             self.empty.append(filled(panel["title"], values, {}))
-            return f'<p class="none">{escape(panel["fieldConfig"]["defaults"].get("noValue", "No data"))}</p>'
+            said = panel["fieldConfig"]["defaults"].get("noValue", "No data")
+            return f'<p class="none">{escape(said)}</p>'
         draw: dict[str, Callable[[Json, Answers, Size], str]] = {
             "stat": self._stat,
             "table": self._table,
@@ -183,8 +167,9 @@ class Board:
             look = f"color:{paint}"
             if panel["options"]["colorMode"] == "background":
                 look = f"background:{paint};color:#fff;padding:10px 40px"
-            letters = f";font-size:{max(14, min(26, int(size[0] / max(len(text), 1) / len(found['A']))))}px"
-            cells.append(f'<div style="{look}{letters}">{small}{escape(text)}</div>')
+            fits = int(size[0] / max(len(text), 1) / len(found["A"]))
+            letters = f"font-size:{max(14, min(26, fits))}px"
+            cells.append(f'<div style="{look};{letters}">{small}{escape(text)}</div>')
         return f'<div class="stat">{"".join(cells)}</div>'
 
     def _table(self, panel: Json, found: Answers, size: Size) -> str:
@@ -237,6 +222,7 @@ class Board:
             (size[0], size[1] - text_height),
             label,
             most=defaults.get("max"),
+            whole=decimals == 0,
         )
         last = sorted(lines, key=lambda line: line.points[-1][1], reverse=True)
         names = [
@@ -269,7 +255,7 @@ class Board:
             (option["text"], colour(option["color"]))
             for option in defaults["mappings"][0]["options"].values()
         ]
-        return drawn + _legend(states, 0)
+        return drawn + _legend(states, 0, states=True)
 
     def _bars(self, panel: Json, found: Answers, size: Size) -> str:
         names, rows = table(panel, found)
@@ -288,7 +274,7 @@ class Board:
             (size[0], size[1] - 20),
             lambda value: in_unit(value, "percentunit", 0, 0),
         )
-        return drawn + _legend([(name, paint) for name, _, paint in groups], 0)
+        return drawn + _legend([(name, paint) for name, _, paint in groups], 0, states=True)
 
     def _heat(self, panel: Json, found: Answers, size: Size) -> str:
         target = panel["targets"][0]
@@ -301,7 +287,7 @@ class Board:
 
 def _cell(value: object, field: Json, now: float) -> str:
     if value is None:
-        return "<td></td>"
+        return f'<td class="none" style="padding:3px">{escape(field.get("noValue", ""))}</td>'
     if not isinstance(value, float):
         option = next(
             (m["options"][value] for m in field.get("mappings", ()) if value in m["options"]), None
@@ -323,11 +309,12 @@ def _cell(value: object, field: Json, now: float) -> str:
     return f'<td class="n" style="{style}">{escape(text)}</td>'
 
 
-def _legend(names: Sequence[tuple[str, str]], more: int) -> str:
+def _legend(names: Sequence[tuple[str, str]], more: int, *, states: bool = False) -> str:
     items = "".join(
         f'<div><i style="background:{paint}"></i>{escape(name)}</div>' for name, paint in names
     )
-    return f'<div class="legend">{items}{f"<div>and {more} more</div>" if more > 0 else ""}</div>'
+    rest = f"<div>and {more} more</div>" if more > 0 else ""
+    return f'<div class="legend{" states" if states else ""}">{items}{rest}</div>'
 
 
 def _markdown(text: str) -> str:

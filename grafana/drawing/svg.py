@@ -46,7 +46,7 @@ class Span:
         return left + (time - self.start) / (self.end - self.start) * width
 
 
-LEFT, BOTTOM, TOP = 56, 18, 6
+LEFT, BOTTOM, TOP = 64, 18, 6
 
 
 def nice_ticks(low: float, high: float, wanted: int = 4) -> list[float]:
@@ -66,6 +66,7 @@ def graph(
     label: Callable[[float], str],
     *,
     most: float | None = None,
+    whole: bool = False,
 ) -> str:
     """Lines as steps, with dashed levels across."""
     width, height = size
@@ -75,6 +76,7 @@ def graph(
     high = most if most is not None else max([*values, 1e-9]) * 1.05
     ticks = nice_ticks(min([0.0, *values]), high)
     low, high = ticks[0], ticks[-1]
+    ticks = [tick for tick in ticks if not whole or tick == int(tick)]
 
     def y(value: float) -> float:
         return TOP + inner_h * (1 - (value - low) / (high - low))
@@ -82,8 +84,8 @@ def graph(
     parts = [_open(size)]
     for tick in ticks:
         parts.append(
-            f'<line x1="{LEFT}" x2="{width - 8}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" class="grid"/>'
-            f'<text x="{LEFT - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{escape(label(tick))}</text>'
+            f'<line x1="{LEFT}" x2="{width - 8}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" '
+            f'class="grid"/>{_text(LEFT - 6, y(tick) + 4, label(tick))}'
         )
     parts.append(_time_axis(span, size))
     for line in lines:
@@ -111,25 +113,21 @@ def _line(line: Line, span: Span, inner_w: float, y: Callable[[float], float], z
             f'height="{max(zero - y(v), 0):.1f}" fill="{line.colour}" opacity="0.7"/>'
             for t, v in line.points
         )
-    path, before = [], -math.inf
+    runs: list[list[str]] = []
+    before = -math.inf
     for time, value in line.points:
         x = span.x(time, LEFT, inner_w)
-        move = (
-            f"M{x:.1f} {y(value):.1f}"
-            if time - before > span.step * 1.5
-            else f"H{x:.1f}V{y(value):.1f}"
-        )
-        path.append(move)
+        if time - before > span.step * 1.5:
+            runs.append([f"M{x:.1f} {y(value):.1f}"])
+        else:
+            runs[-1].append(f"H{x:.1f}V{y(value):.1f}")
         before = time
     dash = ' stroke-dasharray="8 8"' if line.dashed else ' stroke-width="1.6"'
-    drawn = f'<path d="{"".join(path)}" fill="none" stroke="{line.colour}"{dash}/>'
-    if line.fill and line.points:
-        first = span.x(line.points[0][0], LEFT, inner_w)
-        last = span.x(line.points[-1][0], LEFT, inner_w)
-        area = f"M{first:.1f} {zero:.1f}V" + "".join(path)[1:].split(" ", 1)[1]
-        drawn += (
-            f'<path d="{area}H{last:.1f}V{zero:.1f}z" fill="{line.colour}" opacity="{line.fill}"/>'
-        )
+    path = "".join("".join(run) for run in runs)
+    drawn = f'<path d="{path}" fill="none" stroke="{line.colour}"{dash}/>'
+    if line.fill:
+        area = "".join(f"{''.join(run)}V{zero:.1f}H{run[0][1:].split()[0]}z" for run in runs)
+        drawn += f'<path d="{area}" fill="{line.colour}" opacity="{line.fill}"/>'
     return drawn
 
 
@@ -147,9 +145,7 @@ def bands(
     parts = [_open(size), _time_axis(span, size, left)]
     for i, (name, points) in enumerate(rows):
         top = TOP + i * each + each * 0.08
-        parts.append(
-            f'<text x="{left - 6}" y="{top + each * 0.5:.1f}" text-anchor="end">{escape(name)}</text>'
-        )
+        parts.append(_text(left - 6, top + each * 0.5, name))
         for start, end, value in _runs(points, span.step):
             text, colour = look(value)
             x, w = span.x(start, left, inner), (end - start) / (span.end - span.start) * inner
@@ -159,7 +155,8 @@ def bands(
             )
             if w > len(text) * 7 and each > 12:
                 parts.append(
-                    f'<text x="{x + 5:.1f}" y="{top + each * 0.42 + 4:.1f}" class="on">{escape(text)}</text>'
+                    f'<text x="{x + 5:.1f}" y="{top + each * 0.42 + 4:.1f}" class="on">'
+                    f"{escape(text)}</text>"
                 )
     return "".join(parts) + "</svg>"
 
@@ -190,7 +187,7 @@ def bars(
         y = TOP + inner_h * (1 - tick / ticks[-1])
         parts.append(
             f'<line x1="{LEFT}" x2="{width - 8}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>'
-            f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{escape(label(tick))}</text>'
+            f"{_text(LEFT - 6, y + 4, label(tick))}"
         )
     each = inner_w / max(len(names), 1)
     bar = each * 0.75 / max(len(groups), 1)
@@ -222,16 +219,19 @@ def heat(rows: Sequence[tuple[str, Points]], span: Span, size: tuple[float, floa
     # Grafana draws the first row lowest.
     for i, (name, points) in enumerate(reversed(rows)):
         top = TOP + i * each
-        parts.append(
-            f'<text x="{left - 6}" y="{top + each * 0.65:.1f}" text-anchor="end">{escape(name)}</text>'
-        )
+        parts.append(_text(left - 6, top + each * 0.65, name))
         for time, value in points:
             if value > 0:
                 parts.append(
-                    f'<rect x="{span.x(time, left, inner):.1f}" y="{top:.1f}" width="{cell + 0.2:.1f}" '
-                    f'height="{each - 1:.1f}" fill="#b34700" opacity="{math.sqrt(value / most):.2f}"/>'
+                    f'<rect x="{span.x(time, left, inner):.1f}" y="{top:.1f}" '
+                    f'width="{cell + 0.2:.1f}" height="{each - 1:.1f}" fill="#b34700" '
+                    f'opacity="{math.sqrt(value / most):.2f}"/>'
                 )
     return "".join(parts) + "</svg>"
+
+
+def _text(x: float, y: float, text: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="end">{escape(text)}</text>'
 
 
 def _open(size: tuple[float, float]) -> str:
@@ -245,7 +245,8 @@ def _time_axis(span: Span, size: tuple[float, float], left: float = LEFT) -> str
     hours = max(round((span.end - span.start) / 3600 / max(inner / 90, 1)), 1)
     first = math.ceil(span.start / 3600)
     return "".join(
-        f'<text x="{span.x(hour * 3600, left, inner):.1f}" y="{height - 4:.0f}" text-anchor="middle">'
+        f'<text x="{span.x(hour * 3600, left, inner):.1f}" y="{height - 4:.0f}" '
+        f'text-anchor="middle">'
         f"{datetime.fromtimestamp(hour * 3600, UTC):%H:%M}</text>"
         for hour in range(first, int(span.end // 3600) + 1, hours)
     )

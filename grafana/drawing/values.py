@@ -74,7 +74,7 @@ def in_unit(value: float, unit: str, decimals: int | None, now: float) -> str:
     if unit in ("short", "bytes", "rowsps"):
         for size, letter in SIZES:
             if abs(value) >= size:
-                return f"{value / size:.{2 if decimals is None else decimals}f} {letter}{suffix}"
+                return f"{value / size:.3g} {letter}{suffix}"
     if decimals is not None:
         return f"{value:.{decimals}f}{suffix}"
     return f"{value:.3g}{suffix}" if value != round(value) else f"{value:.0f}{suffix}"
@@ -134,7 +134,7 @@ def merged(targets: Sequence[Json], answers: Mapping[str, list[Series]]) -> list
     for target in targets:
         value = f"Value #{target['refId']}" if len(targets) > 1 else "Value"
         for series in answers[target["refId"]]:
-            labels = {k: v for k, v in series["metric"].items()}
+            labels: dict[str, str] = series["metric"]
             number = float(series["value"][1])
             same = [
                 r
@@ -144,7 +144,7 @@ def merged(targets: Sequence[Json], answers: Mapping[str, list[Series]]) -> list
             for row in same or [{}]:
                 if not same:
                     rows.append(row)
-                row |= labels | {value: number}
+                row.update(labels | {value: number})
     return rows
 
 

@@ -233,8 +233,7 @@ def _texts() -> dict[str, Text]:
         ),
         "ModelDriftSustained": Text(
             "Drift of the model has lasted so long that it is not going away by itself.",
-            "At least {{ $value | printf `%.0f` }} columns have been over their threshold without "
-            "a break; over it now:"
+            "Columns over their threshold without a break: {{ $value | printf `%.0f` }} or more. Now:"
             + worst_columns("feature")
             + worst_columns("prediction")
             + " rows:"

@@ -110,12 +110,21 @@ def _rule(record: str, expr: str, **labels: str) -> Rule:
 
 
 def _model_rules() -> list[Rule]:
-    # After a new version both infos are there for a while: only the newest may join, or every
-    # alert would fail on two matches. Without any info the alert is still told, ownerless.
+    # After a new version both infos are there for a while; two matches would fail the rule, and
+    # an owner that changes to and fro would begin every alert anew. So one is chosen, the newest,
+    # and is kept until it has been gone for five minutes. Without any info an alert is told all
+    # the same, without an owner.
+    seen = (
+        "max without (instance, pod, version) "
+        "(max_over_time(timestamp(modeldrift_model_info)[10m:]))"
+    )
     newest = f"""
         topk without (owner, team, tier) (1,
-          max without (instance, pod, version) (
-            max_over_time(timestamp(modeldrift_model_info)[10m:])
+          {seen}
+          + (
+            300 * sum without (severity) ({INFO}{{severity="warning"}})
+            or
+            0 * {seen}
           )
         ) * 0 + 1
         or ignoring (owner, team, tier)
