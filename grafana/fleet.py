@@ -173,8 +173,8 @@ def _worst_columns() -> Json:
     )
     return table(
         "Furthest over their thresholds",
-        f"The {WORST_SHOWN} scores of features furthest over (or nearest to) their thresholds of warning. "
-        "Click a feature to look into it.",
+        f"The {WORST_SHOWN} scores of features furthest over (or nearest to) their thresholds of "
+        "warning. Click a feature to look into it.",
         tables(A=f"topk({WORST_SHOWN}, {worst('model, feature, window, statistic', scores)})"),
         {
             "feature": "Feature",

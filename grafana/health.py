@@ -202,26 +202,27 @@ def _runs() -> list[Json]:
 
 
 def _rows() -> list[Json]:
-    read = series("modeldrift_rows_read_total", MODELS)
+    read = series("modeldrift_run_rows_read", MODELS)
     rejected = series("modeldrift_rows_rejected_total", MODELS)
     return [
         graph(
-            "Rows read",
-            "Rows per second that runs read from the sources.",
-            [target(f"sum by (model) (rate({read}{RATE}))", "{{model}}")],
-            "rowsps",
+            "Rows per run",
+            "Rows that the last run read from its source: what is new, and the last lateness "
+            "again.",
+            [target(worst("model", read), "{{model}}")],
         ),
         graph(
             "Rows refused",
-            "Rows per second that could not be counted: no event time, not readable, or of the "
-            "future. No line: none.",
+            "Rows that could not be counted: no event time, not readable, or of the future. No "
+            "bar: none.",
             [
                 target(
-                    f"sum by (model, reason) (rate({rejected}{RATE})) > 0",
+                    f"sum by (model, reason) (increase({rejected}{RATE})) > 0",
                     "{{model}}: {{reason}}",
                 )
             ],
-            "rowsps",
+            bars=True,
+            decimals=0,
         ),
     ]
 

@@ -1,7 +1,9 @@
 """What the boards of one model and of one feature both show."""
 
-from grafana.panels import LEVELS, UNKNOWN, Json, stat, steps, target
-from grafana.promql import ROLES, either, level, series, worst
+from drift_exporter.metrics.families import ROLES
+from grafana.panels import LEVELS, UNKNOWN, stat, steps, target
+from grafana.parts import Json
+from grafana.promql import either, level, series, worst
 
 NO_BINS = "No bins. Set expose_bins: true for the model, or for this column in its overrides."
 """What a picture of a distribution says where there is none."""

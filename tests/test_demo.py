@@ -40,8 +40,9 @@ from drift_exporter.demo.credit_log import (
 )
 from drift_exporter.demo.files import Tail, write_history
 from drift_exporter.demo.servers import Servers, serving
-from drift_exporter.demo.stage import BACKLOG_SECONDS, SEED, DemoError, reachable, stage
+from drift_exporter.demo.stage import BACKLOG_SECONDS, SEED, reachable, stage
 from drift_exporter.demo.story import story
+from drift_exporter.errors import DemoError
 from drift_exporter.statistics.divergences import psi
 
 # A Monday, 0:00 UTC.

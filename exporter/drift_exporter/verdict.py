@@ -73,14 +73,17 @@ def reasons(
         Fewest rows with which a feature is judged.
     """
     return tuple(
-        _reason(rows, *(int(number) for number in numbers), min_rows)
-        for numbers in zip(feature_rows, reference_rows, *kept_bins, strict=True)
+        _reason(rows, int(current), int(reference), (int(kept), int(pooled)), min_rows)
+        for current, reference, kept, pooled in zip(
+            feature_rows, reference_rows, *kept_bins, strict=True
+        )
     )
 
 
 def _reason(
-    rows: int, current: int, reference: int, kept: int, pooled: int, min_rows: int
+    rows: int, current: int, reference: int, bins: tuple[int, int], min_rows: int
 ) -> Reason | None:
+    kept, pooled = bins
     if rows == 0:
         return Reason.NO_DATA
     if current == 0:

@@ -68,7 +68,8 @@ class Board:
     @property
     def height(self) -> int:
         """Pixels of the panels' grid."""
-        return max(p["gridPos"]["y"] + p["gridPos"]["h"] for p, _ in self._placed()) * ROW
+        places = (panel["gridPos"] for panel, _ in self._placed())
+        return max(int(at["y"] + at["h"]) for at in places) * ROW
 
     def _said(self, name: str) -> str:
         values = self._values[name]
@@ -185,7 +186,8 @@ class Board:
         return f"<table><tr>{head}</tr>{''.join(lines)}</table>"
 
     def _graph(self, panel: Json, found: Answers, size: Size) -> str:
-        lines, total = [], {}
+        lines: list[svg.Line] = []
+        total: dict[float, float] = {}
         defaults = panel["fieldConfig"]["defaults"]
         stacked = defaults["custom"]["stacking"]["mode"] == "normal"
         number = 0

@@ -45,11 +45,11 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         raise document.error() from None
     if document.problems:
         raise document.error()
-    found = placed(config, folder)
+    config = placed(config, folder)
     moved = environ.get(STORAGE_PATH)
     if moved:
-        found = found.model_copy(update={"data_dir": str(Path(moved).absolute())})
-    return found
+        config = config.model_copy(update={"data_dir": str(Path(moved).absolute())})
+    return config
 
 
 def load_yaml(path: Path) -> object:

@@ -216,10 +216,10 @@ class _Cuts:
     def _compared(self, block: Floats, pieces: Sequence[Run]) -> list[list[int]]:
         flag = np.equal(block, block)
         flags = [flag[start:stop] for start, stop, _ in pieces]
-        found = [[np.count_nonzero(piece) for piece in flags]]
+        found = [[int(np.count_nonzero(piece)) for piece in flags]]
         for cut in self.cuts:
             np.less_equal(cut, block, out=flag)
-            found.append([np.count_nonzero(piece) for piece in flags])
+            found.append([int(np.count_nonzero(piece)) for piece in flags])
         return found
 
     def _sorted(self, block: Floats, pieces: Sequence[Run]) -> list[list[int]]:
@@ -288,7 +288,7 @@ def _tally_cells(cells: NDArray[Any], slots: Slots, into: Vector) -> None:
         found = []
         for cell in range(width):
             np.equal(block, cell, out=flag)
-            found.append([np.count_nonzero(piece) for piece in flags])
+            found.append([int(np.count_nonzero(piece)) for piece in flags])
         np.add.at(into, [slot for _, _, slot in pieces], np.array(found, dtype=np.int64).T)
 
 

@@ -223,7 +223,8 @@ def _places(present: Micros, numbers: Micros) -> Codes:
     """Where each number stands among those present; anything for one that is not."""
     span = int(present[-1] - present[0]) + 1
     if span > MAX_TABLE:
-        return np.searchsorted(present, numbers).astype(np.int32)
+        found: Codes = np.searchsorted(present, numbers).astype(np.int32)
+        return found
     table = np.zeros(span, dtype=np.int32)
     table[present - present[0]] = np.arange(len(present), dtype=np.int32)
     return np.take(table, numbers - present[0], mode="clip")

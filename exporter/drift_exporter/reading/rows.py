@@ -49,15 +49,25 @@ class Batch(NamedTuple):
 class Rows(Protocol):
     """Rows whose columns are decoded when they are asked for."""
 
-    rows: int
-    unparsed: int
-    """Rows refused because they could not be taken apart; not among ``rows``."""
+    @property
+    def rows(self) -> int:
+        """Rows that could be taken apart."""
+        ...
 
-    loose: bool
-    """Whether numbers and booleans may be spelled in text, as in CSV, which has no types."""
+    @property
+    def unparsed(self) -> int:
+        """Rows refused because they could not be taken apart; not among ``rows``."""
+        ...
 
-    names: Collection[str]
-    """Columns that are there."""
+    @property
+    def loose(self) -> bool:
+        """Whether numbers and booleans may be spelled in text, as in CSV, which has no types."""
+        ...
+
+    @property
+    def names(self) -> Collection[str]:
+        """Columns that are there."""
+        ...
 
     def batches(self, names: Sequence[str]) -> Iterator[Batch]:
         """The columns named that are there, in batches that a small memory holds.

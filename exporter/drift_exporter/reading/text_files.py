@@ -197,7 +197,7 @@ def read_up_to(stream: Any, size: int) -> tuple[bytes, bool]:
     """Up to so many bytes, and whether the stream was sound: a gzip may be cut off."""
     # One piece at a time: what stands before the damage would be lost with the rest.
     read = stream.read1 if isinstance(stream, gzip.GzipFile) else stream.read
-    pieces = []
+    pieces: list[bytes] = []
     while size > 0:
         try:
             piece = read(size)

@@ -1,19 +1,22 @@
 """The pages a person reads, as HTML from templates.
 
-Knows documents and their looks; never where they come from. Everything is escaped, links are
-relative, so that a page works behind any proxy and prefix.
+Knows views and their looks; never where they come from. Everything is escaped, links are
+relative, so that a page works behind any proxy and prefix, and nothing is loaded from elsewhere.
 """
 
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from drift_exporter.web.api import ModelAnswer, RunAnswer
+from drift_exporter.snapshot import Run, Snapshot
+from drift_exporter.verdict import State
+from drift_exporter.web import charts, texts
+from drift_exporter.web.views import FeatureView, ModelRow, ModelView
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _STYLE = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
@@ -31,8 +34,29 @@ HEADERS: Mapping[str, str] = {
 """Headers of every response: nothing but our own style sheet may run or load in a browser."""
 
 
-def _utc(value: datetime | None) -> str:
-    return "never" if value is None else value.strftime("%Y-%m-%d %H:%M:%S UTC")
+@dataclass(frozen=True)
+class Frame:
+    """What stands around every page."""
+
+    root: str
+    """Relative path from the page to the first one, with a slash behind."""
+
+    now: float
+    """Seconds since the epoch, from which ages are told."""
+
+    version: str
+    revision: str
+    telemetry: str
+    """Path of the metrics below the route prefix, without its slash."""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which of a model's features are shown."""
+
+    window: str = ""
+    state: State | None = None
+    text: str = ""
 
 
 def _environment() -> Environment:
@@ -43,24 +67,68 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["utc"] = _utc
-    environment.globals["style"] = Markup(_STYLE)  # noqa: S704 - our own file, no input
+    for word in (texts.number, texts.share, texts.score, texts.threshold, texts.limit, texts.rows):
+        environment.filters[word.__name__] = word
+    for word in (texts.age, texts.ago, texts.utc, texts.machine_time):
+        environment.filters[word.__name__] = word
+    environment.globals |= {
+        "style": Markup(_STYLE),  # noqa: S704 - our own file, no input
+        "path_of": texts.path_of,
+        "states": texts.STATES,
+        "reasons": texts.REASONS,
+        "statistics": texts.STATISTICS,
+        "spark_width": charts.SPARK_WIDTH,
+        "spark_height": charts.SPARK_HEIGHT,
+        "box": charts.BOX,
+    }
     return environment
 
 
 _PAGES = _environment()
 
 
-def landing(models: Sequence[ModelAnswer], *, version: str, revision: str, telemetry: str) -> str:
-    """The page that says who we are, and how each model fares.
+def fleet_page(frame: Frame, models: Sequence[ModelRow]) -> str:
+    """The first page: how each model fares."""
+    return _page("fleet.html", frame, models=models)
 
-    ``telemetry`` is the path of the metrics below the route prefix, without its slash.
-    """
-    return _PAGES.get_template("landing.html").render(
-        models=models, version=version, revision=revision, telemetry=telemetry
+
+def model_page(
+    frame: Frame, snapshot: Snapshot, view: ModelView, chosen: Filter, history_error: str
+) -> str:
+    """The page of one model: every feature, the worst first."""
+    return _page(
+        "model.html",
+        frame,
+        model=snapshot,
+        view=view,
+        chosen=chosen,
+        history_error=history_error,
     )
 
 
-def runs_page(runs: Sequence[RunAnswer], *, model: str | None) -> str:
+def feature_page(
+    frame: Frame, snapshot: Snapshot, view: FeatureView, spans: Sequence[str], span: str, error: str
+) -> str:
+    """The page of one feature: how it is distributed, and how its score went."""
+    return _page(
+        "feature.html", frame, model=snapshot, view=view, spans=spans, span=span, error=error
+    )
+
+
+def runs_page(frame: Frame, runs: Sequence[tuple[str, Run]], *, model: str | None) -> str:
     """The page of recent runs, of all models or of one."""
-    return _PAGES.get_template("runs.html").render(runs=runs, model=model)
+    return _page("runs.html", frame, runs=runs, model=model)
+
+
+def config_page(frame: Frame, text: str) -> str:
+    """The page of the running config, without secrets."""
+    return _page("config.html", frame, text=text)
+
+
+def missing_page(frame: Frame, what: str) -> str:
+    """The page that stands for one that is not there."""
+    return _page("missing.html", frame, what=what)
+
+
+def _page(template: str, frame: Frame, **values: object) -> str:
+    return _PAGES.get_template(template).render(frame=frame, root=frame.root, **values)

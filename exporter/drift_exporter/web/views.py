@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from drift_exporter.config import STATISTICS
+import numpy as np
+
+from drift_exporter.config import SEVERITIES, STATISTICS
 from drift_exporter.detail import FeatureDetail, WindowDetail
 from drift_exporter.snapshot import FeatureInfo, Snapshot, WindowResult
-from drift_exporter.verdict import Reason, State
+from drift_exporter.verdict import Floats, Reason, State
 from drift_exporter.web.charts import Line, Spark, line, spark
 from drift_exporter.web.parts import Score
 from drift_exporter.web.summary import (
@@ -295,28 +297,29 @@ def _feature_row(
 def _segment_rows(snapshot: Snapshot, windows: Iterable[WindowResult]) -> list[SegmentRow]:
     """Each segment in the window where it is worst, the worst first."""
     found: dict[tuple[str, str], SegmentRow] = {}
-    for window in windows:
+    for window in windows if snapshot.features else ():
         for segment in window.segments:
-            judged = [_judged(window, i, psi) for i, psi in enumerate(segment.psi)]
-            at = max(
-                range(len(judged)),
-                key=lambda i: (rank(judged[i][1]), judged[i][0] or 0.0),  # noqa: B023
-            )
-            psi, state = judged[at]
+            at = _worst_of(window, segment.psi)
+            psi, state = _judged(window, at, segment.psi[at])
+            feature = "" if psi is None else snapshot.features[at].name
             row = SegmentRow(
-                segment.segment_by,
-                segment.segment,
-                window.window,
-                segment.rows,
-                "" if psi is None else snapshot.features[at].name,
-                psi,
-                state,
+                segment.segment_by, segment.segment, window.window, segment.rows, feature, psi, state
             )
             key = (segment.segment_by, segment.segment)
             known = found.get(key)
             if known is None or (rank(state), psi or 0.0) > (rank(known.state), known.psi or 0.0):
                 found[key] = row
     return sorted(found.values(), key=lambda r: (r.segment_by, -rank(r.state), -(r.psi or 0.0)))
+
+
+def _worst_of(window: WindowResult, psi: Floats) -> int:
+    """Position of the feature that is furthest over its thresholds of PSI."""
+    over = np.isfinite(psi).astype(np.float64)
+    for severity in SEVERITIES:
+        limits = window.thresholds.get(("psi", severity))
+        if limits is not None:
+            over += psi > limits
+    return int(np.lexsort((np.nan_to_num(psi, nan=-1.0), over))[-1])
 
 
 def _window_view(
@@ -331,15 +334,12 @@ def _window_view(
     state = window.verdicts[at].state
     limits = [
         (severity, value)
-        for severity in ("warning", "critical")
+        for severity in SEVERITIES
         if (value := _limit(window, "psi", severity, at)) is not None
     ]
     since, since_known = _since(points, state)
     psi = _score(window, "psi", at)
-    shares = [share for b in detail.bins for share in (b.reference_share, b.current_share)] if (
-        detail
-    ) else []
-    contributions = [b.contribution or 0.0 for b in detail.bins] if detail else []
+    bins = detail.bins if detail else ()
     return WindowView(
         window=window,
         state=state,
@@ -357,8 +357,8 @@ def _window_view(
         since_known=since_known,
         detail=detail,
         complete=detail is None or detail.rows == int(window.samples[at]),
-        largest_share=max(shares, default=0.0) or 1.0,
-        largest_contribution=max(contributions, default=0.0) or 1.0,
+        largest_share=max((max(b.reference_share, b.current_share) for b in bins), default=0.0),
+        largest_contribution=max((b.contribution or 0.0 for b in bins), default=0.0),
     )
 
 

@@ -1,0 +1,162 @@
+"""The routes of the pages: what they ask of the parts, and which page answers.
+
+Knows paths, parameters and codes of pages; never a template, a store or a clock of its own.
+"""
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from fastapi import FastAPI
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+
+from drift_exporter.errors import StoreError
+from drift_exporter.snapshot import Snapshot
+from drift_exporter.verdict import State
+from drift_exporter.web import pages
+from drift_exporter.web.parts import WebParts
+from drift_exporter.web.views import Past, feature_view, fleet, model_view
+
+MOST_RUNS = 100
+"""Runs that a page shows."""
+
+SPARK_POINTS = 40
+LINE_POINTS = 288
+"""Points of the lines of a model's page and of a feature's."""
+
+DAY_SECONDS = 86400
+SPANS = {"1d": DAY_SECONDS, "7d": 7 * DAY_SECONDS, "30d": 30 * DAY_SECONDS}
+"""How much of the past a feature's page may show."""
+
+RUNS_AT_LEAST = 48
+"""A model that runs once a day shows so many runs, not one day."""
+
+
+class _Anything(Convertor[str]):
+    """The rest of a path, slashes and line breaks too: names of columns may hold any sign."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("anything", _Anything())
+
+
+@dataclass(frozen=True)
+class PageRoutes:
+    """Answers requests for pages. The methods run on threads, not on the event loop."""
+
+    parts: WebParts
+    telemetry: str
+
+    def add_to(self, app: FastAPI, prefix: str) -> None:
+        """Add the routes below a prefix."""
+        for path, answer in (
+            ("/", self.first),
+            ("/models/{model}", self.model),
+            ("/models/{model}/{feature:anything}", self.feature),
+            ("/runs", self.runs),
+            ("/config", self.config),
+        ):
+            app.add_route(f"{prefix}{path}", answer, methods=["GET"])
+
+    def first(self, _: Request) -> Response:
+        """All models."""
+        return HTMLResponse(pages.fleet_page(self._frame("./"), fleet(self.parts.snapshots())))
+
+    def model(self, request: Request) -> Response:
+        """One model: every feature."""
+        snapshot = self._snapshot(request)
+        if snapshot is None:
+            return self._missing("../", "There is no such model.")
+        asked = request.query_params
+        known = {window.window for window in snapshot.windows}
+        chosen = pages.Filter(
+            window=asked.get("window", "") if asked.get("window") in known else "",
+            state=State(asked["state"]) if asked.get("state") in list(State) else None,
+            text=asked.get("text", ""),
+        )
+        past, error = self._past(snapshot, DAY_SECONDS, SPARK_POINTS, None)
+        view = model_view(
+            snapshot, past, window=chosen.window, state=chosen.state, text=chosen.text
+        )
+        return HTMLResponse(
+            pages.model_page(self._frame("../"), snapshot, view, chosen, error)
+        )
+
+    def feature(self, request: Request) -> Response:
+        """One feature: distributions, history, contributions and segments."""
+        snapshot = self._snapshot(request)
+        name = request.path_params["feature"] or request.query_params.get("feature")
+        if name is None and snapshot is not None:
+            return RedirectResponse(f"../{quote(snapshot.model, safe='')}", 302)
+        if snapshot is None or name not in {feature.name for feature in snapshot.features}:
+            return self._missing("../../", "There is no such feature.")
+        span = request.query_params.get("span", "")
+        span = span if span in SPANS else next(iter(SPANS))
+        past, error = self._past(snapshot, SPANS[span], LINE_POINTS, name)
+        try:
+            detail = self.parts.detail(snapshot.model, name)
+        except StoreError as failed:
+            detail, error = None, str(failed)
+        view = feature_view(snapshot, name, past, detail)
+        if view is None:
+            return self._missing("../../", "There is no such feature.")
+        return HTMLResponse(
+            pages.feature_page(self._frame("../../"), snapshot, view, list(SPANS), span, error)
+        )
+
+    def runs(self, request: Request) -> Response:
+        """Recent runs."""
+        model = request.query_params.get("model")
+        found = self.parts.runs(model, MOST_RUNS)
+        return HTMLResponse(pages.runs_page(self._frame("./"), found, model=model))
+
+    def config(self, request: Request) -> Response:
+        """The running config: a page for browsers, plain text for all else."""
+        text = self.parts.config_text()
+        vary = {"Vary": "Accept"}
+        if "text/html" in request.headers.get("accept", ""):
+            page = pages.config_page(self._frame("./"), text)
+            return HTMLResponse(page, headers=vary)
+        return PlainTextResponse(text, headers=vary)
+
+    def _snapshot(self, request: Request) -> Snapshot | None:
+        name = request.path_params["model"]
+        return next((s for s in self.parts.snapshots() if s.model == name), None)
+
+    def _past(
+        self, snapshot: Snapshot, seconds: int, points: int, feature: str | None
+    ) -> tuple[Past, str]:
+        """Scores of the past by window, and the error where the store cannot be read."""
+        seconds = max(seconds, int(RUNS_AT_LEAST * snapshot.interval_seconds))
+        only = None if feature is None else (feature,)
+        try:
+            return {
+                window.window: list(
+                    self.parts.history(
+                        snapshot.model,
+                        window.window,
+                        window.end - seconds,
+                        window.end,
+                        features=only,
+                        most=points,
+                    )
+                )
+                for window in snapshot.windows
+            }, ""
+        except StoreError as error:
+            return {}, str(error)
+
+    def _frame(self, root: str) -> pages.Frame:
+        parts = self.parts
+        return pages.Frame(root, parts.clock(), parts.version, parts.revision, self.telemetry)
+
+    def _missing(self, root: str, what: str) -> Response:
+        return HTMLResponse(pages.missing_page(self._frame(root), what), 404)
