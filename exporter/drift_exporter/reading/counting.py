@@ -227,4 +227,5 @@ def _places(present: Micros, numbers: Micros) -> Codes:
         return found
     table = np.zeros(span, dtype=np.int32)
     table[present - present[0]] = np.arange(len(present), dtype=np.int32)
-    return np.take(table, numbers - present[0], mode="clip")
+    taken: Codes = np.take(table, numbers - present[0], mode="clip")
+    return taken
