@@ -190,6 +190,18 @@ def test_a_limit_below_the_core_keeps_the_worst_columns() -> None:
     assert exposition.series_dropped == 0
 
 
+def test_importance_ranks_columns() -> None:
+    """Of columns that cannot all be shown, an important one goes before a higher score."""
+    found = snapshot(features=200)
+    weighted = replace(found.features[50], importance=100.0)
+    features = (*found.features[:50], weighted, *found.features[51:])
+
+    kept = replace(found, features=features).narrowed(3)
+
+    assert [f.name for f in kept.features] == ["f50", "f198", "score"]
+    assert kept.windows[0].scores["psi"][1] == found.windows[0].scores["psi"][198]
+
+
 def test_one_model_by_probe() -> None:
     """A scrape of one model holds no series of another."""
     exposition = Exposition(no_health(), 10_000)

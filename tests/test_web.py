@@ -21,7 +21,8 @@ from drift_exporter.errors import WebConfigError
 from drift_exporter.snapshot import FeatureInfo, Run, Snapshot, WindowResult
 from drift_exporter.verdict import Reason, State, Verdict
 from drift_exporter.web.listen import Limits
-from drift_exporter.web.server import WebParts, create_app
+from drift_exporter.web.parts import WebParts
+from drift_exporter.web.server import create_app
 from drift_exporter.web.serving import Server
 
 RUN = Run(started=1_700_000_000.0, finished=1_700_000_002.5, success=True, rows_read=1234)
@@ -87,11 +88,14 @@ PARTS = WebParts(
     probe=a_probe,
     snapshots=lambda: (SNAPSHOT,),
     runs=some_runs,
+    history=lambda *_, **__: [],
+    detail=lambda *_: None,
     config_text=lambda: "models:\n- name: fraud\n",
     reload=lambda: None,
     ready=lambda: None,
     version="1.2.3",
     revision="abc",
+    clock=lambda: 1_700_000_120.0,
 )
 
 
@@ -164,6 +168,10 @@ def up_to(connection: socket.socket, end: bytes) -> bytes:
         pytest.param("GET", "/-/reload", 405, "text/plain", id="reload by GET"),
         pytest.param("GET", "/config", 200, "text/plain", id="config"),
         pytest.param("GET", "/runs", 200, "text/html", id="runs"),
+        pytest.param("GET", "/models/fraud", 200, "text/html", id="page of a model"),
+        pytest.param("GET", "/models/fraud/age", 200, "text/html", id="page of a feature"),
+        pytest.param("GET", "/models/other", 404, "text/html", id="page of no model"),
+        pytest.param("GET", "/models/fraud/other", 404, "text/html", id="page of no feature"),
         pytest.param("GET", "/probe?model=fraud", 200, "text/plain", id="probe"),
         pytest.param("HEAD", "/probe?model=fraud", 200, "text/plain", id="probe, HEAD"),
         pytest.param("GET", "/probe?model=other", 404, "text/plain", id="probe of no model"),
@@ -171,6 +179,18 @@ def up_to(connection: socket.socket, end: bytes) -> bytes:
         pytest.param("GET", "/api/v1/models", 200, "application/json", id="models"),
         pytest.param("GET", "/api/v1/models/fraud", 200, "application/json", id="model"),
         pytest.param("GET", "/api/v1/models/other", 404, "application/json", id="no model"),
+        pytest.param(
+            "GET", "/api/v1/models/fraud/features/age", 200, "application/json", id="feature"
+        ),
+        pytest.param(
+            "GET", "/api/v1/models/fraud/features/x", 404, "application/json", id="no feature"
+        ),
+        pytest.param(
+            "GET", "/api/v1/models/fraud/history?window=1h", 200, "application/json", id="history"
+        ),
+        pytest.param(
+            "GET", "/api/v1/models/fraud/history?window=9h", 404, "application/json", id="no window"
+        ),
         pytest.param("GET", "/api/v1/runs", 200, "application/json", id="runs as JSON"),
         pytest.param("GET", "/api/v1/runs?limit=0", 422, "application/json", id="no runs"),
         pytest.param("GET", "/api/v1/runs?limit=9999", 422, "application/json", id="all runs"),
@@ -271,7 +291,7 @@ def test_landing_shows_each_model(client: httpx.Client) -> None:
     """The first page names version, state, worst feature, last and next run of each model."""
     text = client.get("/").text
 
-    for part in ("1.2.3", "abc", "fraud", "v7", 'class="critical"', "psi 0.300 in 1h"):
+    for part in ("1.2.3", "abc", "fraud", "v7", 'class="state critical"', "PSI 0.300 in 1h"):
         assert part in text
     assert "2023-11-14 22:13:22 UTC" in text
     assert "2023-11-14 22:18:20 UTC" in text
@@ -293,7 +313,7 @@ def test_a_model_with_a_hostile_name_stays_in_its_place() -> None:
         text = client.get("/").text
 
     assert "<img" not in text
-    assert 'href="runs?model=%22%3E%3Cimg%20src%3Dx%3E/../%3F%23"' in text
+    assert 'href="models/%22%3E%3Cimg%20src%3Dx%3E%2F..%2F%3F%23"' in text
 
 
 def test_the_style_sheet_is_the_one_the_policy_allows(client: httpx.Client) -> None:
@@ -353,7 +373,13 @@ def test_openapi_names_the_interface(client: httpx.Client) -> None:
     """The description of the interface has its paths and no others."""
     paths = client.get("/api/v1/openapi.json").json()["paths"]
 
-    assert set(paths) == {"/api/v1/models", "/api/v1/models/{name}", "/api/v1/runs"}
+    assert set(paths) == {
+        "/api/v1/models",
+        "/api/v1/models/{name}",
+        "/api/v1/models/{name}/features/{feature}",
+        "/api/v1/models/{name}/history",
+        "/api/v1/runs",
+    }
 
 
 def test_a_model_without_runs_has_a_page() -> None:
@@ -383,7 +409,7 @@ def test_prefix_and_telemetry_path() -> None:
     assert set(codes.values()) == {200}
     assert set(outside.values()) == {404}
     assert set(leads.values()) == {"/drift/"}
-    assert 'href="scores"' in page
+    assert 'href="./scores"' in page
 
 
 @pytest.mark.parametrize(

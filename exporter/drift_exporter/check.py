@@ -332,7 +332,15 @@ def empty_snapshot(job: Job) -> Snapshot:
     return replace(
         blank_snapshot(job.model, job.interval_seconds),
         features=tuple(
-            FeatureInfo(f.name, f.role, f.kind, f.dtype, f.bins.bins) for f in profile.features
+            FeatureInfo(
+                f.name,
+                f.role,
+                f.kind,
+                f.dtype,
+                f.bins.bins,
+                job.model.features.settings(f.name).importance,
+            )
+            for f in profile.features
         ),
         reference=profile.source,
         reference_hash=profile.hash,

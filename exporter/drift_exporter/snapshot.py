@@ -23,6 +23,8 @@ class FeatureInfo:
     kind: Literal["numeric", "categorical"]
     dtype: str
     bins: int
+    importance: float = 1.0
+    """Weight where columns are ranked."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ class Snapshot:
         return replace(self, windows=windows)
 
     def narrowed(self, columns: int) -> "Snapshot":
-        """The snapshot with so many columns: predictions and the highest PSI first.
+        """The snapshot with so many columns: predictions, then the highest PSI by importance.
 
         For a model that has more columns than may be shown; the order of those kept stays.
         """
@@ -166,6 +168,8 @@ class Snapshot:
         for window in self.windows:
             if "psi" in window.scores:
                 worst = np.fmax(worst, window.scores["psi"])
+        ranked = np.isfinite(worst)
+        worst[ranked] *= np.array([f.importance for f in self.features])[ranked]
         worst[[f.role == "prediction" for f in self.features]] = np.inf
         kept = np.sort(np.argsort(-worst, kind="stable")[:columns])
         return replace(

@@ -1,0 +1,49 @@
+"""Pictures of the exporter's pages: ``python tests/page_pictures.py URL FOLDER [PREFIX]``.
+
+Follows the links from the first page to the worst model and its worst feature, and pictures
+each page wide and on a phone, light and dark.
+"""
+
+import sys
+from pathlib import Path
+
+from browser import PHONE, WIDE, Scheme, chromium, page_of
+from playwright.sync_api import Page
+
+LOOKS: tuple[tuple[str, tuple[int, int], Scheme], ...] = (
+    ("wide", WIDE, "light"),
+    ("wide-dark", WIDE, "dark"),
+    ("phone", PHONE, "light"),
+    ("phone-dark", PHONE, "dark"),
+)
+"""Name, size of the window and colour scheme of each picture."""
+
+
+def places(page: Page, url: str) -> dict[str, str]:
+    """Addresses of the pages, by name."""
+    page.goto(url)
+    found = {"models": page.url, "runs": f"{page.url}runs", "config": f"{page.url}config"}
+    page.click(".fleet tbody tr:first-child th a")
+    found["model"] = page.url
+    page.click(".features tbody tr:first-child th a")
+    found["feature"] = page.url
+    return found
+
+
+def main(url: str, folder: Path, looks: tuple[str, ...]) -> None:
+    """Picture every page in every look, or in the looks named."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with chromium() as browser:
+        with page_of(browser) as page:
+            addresses = places(page, url)
+        for look, size, scheme in LOOKS:
+            if looks and look not in looks:
+                continue
+            with page_of(browser, size, scheme) as page:
+                for name, address in addresses.items():
+                    page.goto(address)
+                    page.screenshot(path=folder / f"page-{name}-{look}.png", full_page=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), tuple(sys.argv[3:]))
