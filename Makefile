@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 APT_PACKAGES := prometheus prometheus-alertmanager postgresql chromium openssl
 
-.PHONY: help install packages demo test lint types imports unit docs bench lock clean
+.PHONY: help install packages demo test lint types imports unit docs screenshots bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -47,6 +47,10 @@ docs: install ## write the generated papers anew
 	$(BIN)/python -m drift_exporter.config_docs
 	$(BIN)/python -m drift_exporter.metrics_docs
 	$(BIN)/python -m drift_exporter.cli_docs
+	$(BIN)/python -m grafana.build
+
+screenshots: install packages ## pictures of dashboards and pages, made in headless Chromium
+	$(BIN)/python -m grafana.screenshots screenshots
 
 bench: install ## measure; figures go to docs/performance.md
 	$(BIN)/python bench/bench.py

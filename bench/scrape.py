@@ -17,7 +17,8 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from drift_exporter.web.server import WebParts, create_app
+from drift_exporter.web.parts import WebParts
+from drift_exporter.web.server import create_app
 from drift_exporter.web.serving import Server
 
 
@@ -42,6 +43,8 @@ def parts(series: int) -> WebParts:
         probe=lambda _model, *, openmetrics, gzip: None,  # noqa: ARG005
         snapshots=tuple,
         runs=lambda _model, _limit: [],
+        history=lambda *_, **__: [],
+        detail=lambda *_: None,
         config_text=str,
         reload=lambda: None,
         ready=lambda: None,

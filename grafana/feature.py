@@ -223,7 +223,7 @@ def _graphs() -> list[Json]:
             decimals=3,
         ),
         graph(
-            "Rows",
+            "Rows over time",
             "Rows of each window that came with the feature.",
             _lines({"samples": "rows"}),
         ),
@@ -268,7 +268,7 @@ def feature() -> Json:
     picture, moved = _distributions()
     segment_graph, segment_table = _segments()
     states = timeline(
-        "State",
+        "State over time",
         "The worst verdict in each window. Gaps: no score.",
         [target(worst("window", level("feature", *SCOPE)), "{{window}}")],
         LEVELS,

@@ -52,7 +52,14 @@ def _stats() -> list[tuple[int, Json]]:
     over = worst("model, feature", level("feature", *SCOPE))
     outputs = worst("model, output", level("prediction", *SCOPE))
     return [
-        (4, stat("Models", "Models that the chosen exporters monitor.", f"count({INTERVALS})")),
+        (
+            4,
+            stat(
+                "Models monitored",
+                "Models that the chosen exporters monitor.",
+                f"count({INTERVALS})",
+            ),
+        ),
         (
             4,
             stat(
@@ -94,7 +101,7 @@ def _stats() -> list[tuple[int, Json]]:
         (
             4,
             stat(
-                "Firing alerts",
+                "Alerts firing",
                 "Alerts of our rules that fire in Prometheus now; 0 also where the rules are not "
                 "loaded.",
                 f"count({FIRING}) or vector(0)",
@@ -225,8 +232,11 @@ def _alerts() -> Json:
                 custom__cellOptions={"type": "color-text"},
             ),
             column(
-                "Model", links=[row_link(MODEL, "Look into this model", model="${__value.raw}")]
+                "Model",
+                links=[row_link(MODEL, "Look into this model", model="${__value.raw}")],
+                noValue="-",
             ),
+            *(column(name, noValue="-") for name in ("Feature", "Output", "Window")),
         ],
         "Severity",
         descending=False,

@@ -1,8 +1,9 @@
-"""Pictures of all boards, without Grafana: ``python -m grafana.screenshots [folder]``.
+"""Pictures of all boards, without Grafana: ``python -m grafana.screenshots [folder] [--scale]``.
 
 Plays the day, asks a real Prometheus, and lets a headless Chromium take the pictures.
 """
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -36,23 +37,23 @@ CHROMIUM = [
 ]
 
 
-def main(folder: Path) -> None:
-    """Write a picture of each board, and its page beside it."""
+def main(folder: Path, scale: float) -> None:
+    """Write a picture of each board."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as made:
         day.write_day(Path(made))
         with serving(Path(made), day.START, day.END, day.SCRAPE_SECONDS) as prometheus:
             for found in dashboards():
                 board = Board(found, prometheus, WANTED.get(found["uid"], {}))
-                page = folder / f"{found['uid']}.html"
+                page = Path(made) / f"{found['uid']}.html"
                 page.write_text(board.html(), encoding="utf-8")
-                picture = page.with_suffix(".png")
-                shoot(page, picture, board.height + HEAD)
+                picture = folder / f"{found['uid']}.png"
+                shoot(page, picture, board.height + HEAD, scale)
                 empty = f", without data: {', '.join(board.empty)}" if board.empty else ""
                 sys.stdout.write(f"{picture}{empty}\n")
 
 
-def shoot(page: Path, picture: Path, height: int) -> None:
+def shoot(page: Path, picture: Path, height: int, scale: float) -> None:
     """Let Chromium take a picture of a page."""
     with tempfile.TemporaryDirectory() as profile:
         subprocess.run(  # noqa: S603  (our own files)
@@ -60,6 +61,7 @@ def shoot(page: Path, picture: Path, height: int) -> None:
                 *CHROMIUM,
                 f"--user-data-dir={profile}",
                 f"--window-size={WIDTH},{height}",
+                f"--force-device-scale-factor={scale}",
                 f"--screenshot={picture.absolute()}",
                 page.absolute().as_uri(),
             ],
@@ -70,4 +72,8 @@ def shoot(page: Path, picture: Path, height: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "screenshots"))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("screenshots"))
+    parser.add_argument("--scale", type=float, default=1.0, help="pixels per pixel of the page")
+    given = parser.parse_args()
+    main(given.folder, given.scale)

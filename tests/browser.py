@@ -43,12 +43,19 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def page_of(
-    browser: Browser, size: tuple[int, int] = WIDE, scheme: Scheme = "light"
+    browser: Browser,
+    size: tuple[int, int] = WIDE,
+    scheme: Scheme = "light",
+    *,
+    scripts: bool = True,
 ) -> Iterator[Page]:
     """A fresh page that prefers a colour scheme, for the time of the body."""
     width, height = size
     context = browser.new_context(
-        viewport={"width": width, "height": height}, color_scheme=scheme, service_workers="block"
+        viewport={"width": width, "height": height},
+        color_scheme=scheme,
+        java_script_enabled=scripts,
+        service_workers="block",
     )
     try:
         yield context.new_page()

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from drift_exporter.profile import CategoryBins, Feature, Kind, NumericBins
 from drift_exporter.reading.arrow_values import numbers, strings, texts
-from drift_exporter.reading.binning import BLOCK_ROWS, Binner, Slots, slots_of
+from drift_exporter.reading.binning import Binner
+from drift_exporter.reading.slots import BLOCK_ROWS, Slots, slots_of
 
 NUMERIC = NumericBins(edges=(1.0, 2.0), low=0.0, high=3.0)
 CATEGORIES = CategoryBins(kept=("a", "b"), others=("c",))

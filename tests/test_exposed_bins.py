@@ -1,6 +1,7 @@
 """Bins as series: opt-in, in the order of the bins, the first to go under a limit."""
 
 import math
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -157,12 +158,10 @@ def test_bins_end_with_the_scores_and_the_reference_stays(tmp_path: Path) -> Non
 
 def test_bins_are_the_first_to_go(tmp_path: Path) -> None:
     """Under a limit that everything else fits in, exactly the bins are withheld."""
-    found = snapshot(tmp_path, {"expose_bins": True})
-    without = snapshot(tmp_path, {})
-    everything_else = Exposition(no_health(), 10_000)
-    everything_else.update([without], NOON)
+    found, without = snapshot(tmp_path, {"expose_bins": True}), snapshot(tmp_path, {})
+    just_enough = next(n for n in count(1) if exposed(without, n)[1] == 0)
 
-    values, dropped = exposed(found, everything_else.series)
+    values, dropped = exposed(found, just_enough)
 
     assert values == {}
     assert dropped == (2 + 1 + 1) * 14, "14 bins in two windows, and twice for the reference"

@@ -20,7 +20,6 @@ from drift_exporter.web.server import create_app
 from test_web import PARTS, serving
 
 NOW = 1_800_000_000
-STATES = (State.OK, State.CRITICAL, State.NOT_EVALUATED, State.WARNING)
 PSI = (0.02, 0.6, np.nan, 0.15)
 
 
@@ -257,9 +256,7 @@ def test_every_name_has_a_page_that_can_be_reached() -> None:
             place = urljoin(base, found[name]).removeprefix("http://server")
             answer = client.get(place)
             assert answer.status_code == 200, name
-            assert name in Links(answer.text.replace("<h1>", "<a href='-'>")).found[-1][1] or (
-                name in texts_of(answer.text)
-            )
+            assert name in texts_of(answer.text)
             assert "<script" not in answer.text
             back = urljoin(f"http://server{place}", links(answer.text)["credit"])
             assert back == base

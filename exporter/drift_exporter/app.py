@@ -9,21 +9,24 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from drift_exporter import __version__, config_file
 from drift_exporter.config import Config, ModelConfig
 from drift_exporter.cron import check_cron
+from drift_exporter.detail import FeatureDetail
 from drift_exporter.errors import ConfigError, DriftExporterError, StoreError
+from drift_exporter.explain import explain
 from drift_exporter.jobs import Jobs
 from drift_exporter.metrics.exposition import Exposition
 from drift_exporter.metrics.health import Health
 from drift_exporter.reading.source import Progress
-from drift_exporter.snapshot import Board
+from drift_exporter.snapshot import Board, Snapshot
 from drift_exporter.store import Store, open_store
-from drift_exporter.web.server import WebParts, create_app
+from drift_exporter.web.parts import WebParts
+from drift_exporter.web.server import create_app
 from drift_exporter.web.serving import Server
 
 log = logging.getLogger(__name__)
@@ -66,6 +69,7 @@ class App:
         self._checksum = _checksum(options.config_file)
         self._config = load_config(options.config_file, environ)
         self._reloading = threading.Lock()
+        self._explaining = threading.Lock()
         self._woken = threading.Event()
         self._stop_wanted = threading.Event()
         self._reload_wanted = threading.Event()
@@ -190,11 +194,41 @@ class App:
             raise StoreError("the store is not open")
         return self._store
 
+    def _shown(self) -> tuple[Snapshot, ...]:
+        # Pages end scores when the metrics do.
+        now = time.time()
+        return tuple(s.expired() if s.stale(now) else s for s in self.board.all())
+
+    def _detail(self, model: str, feature: str) -> FeatureDetail | None:
+        job = self._jobs.job(model) if self._jobs is not None else None
+        snapshot = self.board.get(model)
+        if job is None or snapshot is None:
+            return None
+        # One at a time: many that look at once must not keep a run or a scrape waiting.
+        with self._explaining:
+            return explain(job, snapshot, feature)
+
+    def _history(
+        self,
+        model: str,
+        window: str,
+        since: int,
+        until: int,
+        *,
+        features: Collection[str] | None,
+        most: int,
+    ) -> Iterator[tuple[int, dict[str, tuple[float | None, str]]]]:
+        return self._opened_store().history(
+            model, window, since, until, features=features, most=most
+        )
+
     def _web_parts(self) -> WebParts:
         return WebParts(
             scrape=self._scrape,
             probe=self._probe,
-            snapshots=self.board.all,
+            snapshots=self._shown,
+            history=self._history,
+            detail=self._detail,
             runs=lambda model, limit: [
                 (stored.model, stored.run)
                 for stored in self._opened_store().runs(model, limit=limit)

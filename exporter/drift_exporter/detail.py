@@ -32,7 +32,7 @@ class BinDetail:
     """What the bin adds to PSI, in nats; None where it is thin, or a side has no rows."""
 
     thin: bool
-    """Whether the bin has too few rows to be compared alone."""
+    """Whether the bin has too few rows and was compared together with others."""
 
 
 @dataclass(frozen=True)
@@ -96,16 +96,17 @@ def feature_detail(profile: Profile, name: str, windows: Mapping[str, Vector]) -
     )
 
 
-def _window(
-    feature: Feature, window: str, reference: Integers, current: Integers
-) -> WindowDetail:
-    found = bin_contributions(reference, current)
-    known = bool(np.isfinite(found.together))
+def _window(feature: Feature, window: str, reference: Integers, current: Integers) -> WindowDetail:
+    terms, thin, together = bin_contributions(reference, current)
+    if np.count_nonzero(thin) == 1:
+        # Together with none: what the only thin bin adds is known.
+        terms, thin, together = np.where(thin, together, terms), thin & False, together * 0
+    known = bool(np.isfinite(together))
     rows = int(current.sum())
     return WindowDetail(
         window=window,
         rows=rows,
-        psi=float(found.bins.sum() + found.together) if known else None,
+        psi=float(terms.sum() + together) if known else None,
         bins=tuple(
             BinDetail(
                 interval=interval,
@@ -113,12 +114,12 @@ def _window(
                 current_rows=int(current[i]),
                 reference_share=float(reference[i] / max(reference.sum(), 1)),
                 current_share=float(current[i] / max(rows, 1)),
-                contribution=float(found.bins[i]) if known and not found.thin[i] else None,
-                thin=bool(found.thin[i]),
+                contribution=float(terms[i]) if known and not thin[i] else None,
+                thin=bool(thin[i]),
             )
             for i, interval in enumerate(bin_intervals(feature))
         ),
-        thin_contribution=float(found.together) if known and found.thin.any() else None,
+        thin_contribution=float(together) if known and thin.any() else None,
     )
 
 

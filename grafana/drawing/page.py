@@ -211,7 +211,9 @@ class Board:
             steps = defaults["thresholds"]["steps"]
             levels = [(s["value"], colour(s["color"])) for s in steps if s["value"] is not None]
         shown_lines = max(int(size[1] * 0.35 // 15) * 2, 2)
-        text_height = math.ceil(min(len(lines), shown_lines) / 2) * 15 + 4
+        more = len(lines) - shown_lines
+        names_shown = min(len(lines), shown_lines) + (more > 0)
+        text_height = math.ceil(names_shown / 2) * 15 + 8
         unit, decimals = defaults.get("unit", "none"), defaults.get("decimals")
 
         def label(value: float) -> str:
@@ -236,9 +238,7 @@ class Board:
             )
             for line in last
         ]
-        return drawn + _legend(
-            [(text, line.colour) for text, line in names[:shown_lines]], len(names) - shown_lines
-        )
+        return drawn + _legend([(text, line.colour) for text, line in names[:shown_lines]], more)
 
     def _timeline(self, panel: Json, found: Answers, size: Size) -> str:
         target = panel["targets"][0]

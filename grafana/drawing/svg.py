@@ -214,17 +214,17 @@ def heat(rows: Sequence[tuple[str, Points]], span: Span, size: tuple[float, floa
     inner = width - left - 8
     each = (height - BOTTOM - TOP) / max(len(rows), 1)
     most = max((v for _, points in rows for _, v in points), default=1) or 1
-    cell = span.step / (span.end - span.start) * inner
     parts = [_open(size), _time_axis(span, size, left)]
     # Grafana draws the first row lowest.
     for i, (name, points) in enumerate(reversed(rows)):
         top = TOP + i * each
         parts.append(_text(left - 6, top + each * 0.65, name))
-        for time, value in points:
+        for start, end, value in _runs(points, span.step):
             if value > 0:
+                x, w = span.x(start, left, inner), (end - start) / (span.end - span.start) * inner
                 parts.append(
-                    f'<rect x="{span.x(time, left, inner):.1f}" y="{top:.1f}" '
-                    f'width="{cell + 0.2:.1f}" height="{each - 1:.1f}" fill="#b34700" '
+                    f'<rect x="{x:.1f}" y="{top:.1f}" width="{w + 0.2:.1f}" '
+                    f'height="{each - 1:.1f}" fill="#b34700" '
                     f'opacity="{math.sqrt(value / most):.2f}"/>'
                 )
     return "".join(parts) + "</svg>"
@@ -249,4 +249,5 @@ def _time_axis(span: Span, size: tuple[float, float], left: float = LEFT) -> str
         f'text-anchor="middle">'
         f"{datetime.fromtimestamp(hour * 3600, UTC):%H:%M}</text>"
         for hour in range(first, int(span.end // 3600) + 1, hours)
+        if span.x(hour * 3600, left, inner) < width - 16
     )

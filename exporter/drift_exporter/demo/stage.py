@@ -74,6 +74,8 @@ models:
       exclude: [{IDENTIFIER}]
     prediction: {PREDICTION}
     segments: [{SEGMENT}]
+    # For the pictures of distributions in Grafana; off by default.
+    expose_bins: true
     # At night a region has fewer rows in a minute; its scores would be noise.
     min_rows: 300
 """

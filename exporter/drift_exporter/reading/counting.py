@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from drift_exporter.counts import SliceKey, Vector
 from drift_exporter.profile import MISSING_SEGMENT, OTHER_SEGMENT, Profile, SegmentColumn
 from drift_exporter.reading.arrow_values import places, text_array, texts
-from drift_exporter.reading.binning import Binner, Slots, rows_per_slot, slots_of
+from drift_exporter.reading.binning import Binner
 from drift_exporter.reading.event_time import (
     MICROSECONDS,
     NO_TIME,
@@ -21,6 +21,7 @@ from drift_exporter.reading.event_time import (
 )
 from drift_exporter.reading.found import Choice, Found, added
 from drift_exporter.reading.rows import Rows, Wanted, check
+from drift_exporter.reading.slots import Slots, rows_per_slot, slots_of
 from drift_exporter.reading.source import SAMPLE_PRIME, Stop
 from drift_exporter.reading.times import event_times
 

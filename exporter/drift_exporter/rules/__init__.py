@@ -12,12 +12,16 @@ from drift_exporter.rules.generate import (
     prometheus_rule,
 )
 from drift_exporter.rules.recording import Limits
+from drift_exporter.rules.routing import Trial, example_files, write_trial
 
 __all__ = [
     "DASHBOARDS_URL",
     "EXPORTER_JOB",
     "RUNBOOKS_URL",
     "Limits",
+    "Trial",
+    "example_files",
     "generate",
     "prometheus_rule",
+    "write_trial",
 ]

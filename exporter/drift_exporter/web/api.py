@@ -3,6 +3,7 @@
 Knows the shape of the answers; never a request, a page or a clock.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from drift_exporter.snapshot import Run, Snapshot, WindowResult
 from drift_exporter.verdict import State
 from drift_exporter.web.summary import finite, model_state, window_features, worst_feature
+from drift_exporter.web.views import FeatureView, WindowView
 
 
 class _Answer(BaseModel):
@@ -97,6 +99,154 @@ class ModelDetail(ModelAnswer):
     reference_hash: str
     reference_created: datetime | None
     windows: list[WindowAnswer]
+
+
+class BinAnswer(_Answer):
+    """One bin of a feature, in the reference and in a window."""
+
+    interval: str
+    """What the bin holds: `[30, 40)`, a category, `missing`."""
+
+    reference_rows: int
+    current_rows: int
+    reference_share: float
+    """Of the rows that came with the column."""
+
+    current_share: float
+    contribution: float | None
+    """What the bin adds to PSI; null where it is thin, or a side has no rows."""
+
+    thin: bool
+    """Whether the bin has too few rows to be compared alone."""
+
+
+class DistributionAnswer(_Answer):
+    """Reference and current rows of a feature, bin by bin."""
+
+    rows: int
+    psi: float | None
+    """Sum of all contributions."""
+
+    thin_contribution: float | None
+    """What the thin bins add to PSI together."""
+
+    bins: list[BinAnswer]
+
+
+class SegmentAnswer(_Answer):
+    """A feature in one segment."""
+
+    segment_by: str
+    segment: str
+    rows: int
+    psi: float | None
+    """Against the same segment of the reference."""
+
+    state: State
+    """By the feature's thresholds of PSI."""
+
+
+class FeatureWindowAnswer(_Answer):
+    """A feature in one window, with all that is known of it."""
+
+    window: str
+    start: datetime
+    end: datetime
+    rows: int
+    state: State
+    reason: str | None
+    since: datetime | None
+    """End of the window with which the state began, as far back as the last day shows."""
+
+    scores: dict[str, float]
+    thresholds: dict[str, dict[str, float]]
+    distribution: DistributionAnswer | None
+    segments: list[SegmentAnswer]
+
+
+class FeatureDetailAnswer(_Answer):
+    """A feature in all windows."""
+
+    model: str
+    feature: str
+    role: str
+    kind: str
+    dtype: str
+    state: State
+    windows: list[FeatureWindowAnswer]
+
+
+class PastScore(_Answer):
+    """PSI and state of a feature then."""
+
+    psi: float | None
+    state: State
+
+
+class PastAnswer(_Answer):
+    """Scores of the window that ended then."""
+
+    end: datetime
+    features: dict[str, PastScore]
+
+
+def feature_answer(snapshot: Snapshot, view: FeatureView) -> FeatureDetailAnswer:
+    """A feature in detail as a document."""
+    return FeatureDetailAnswer(
+        model=snapshot.model,
+        feature=view.info.name,
+        role=view.info.role,
+        kind=view.info.kind,
+        dtype=view.info.dtype,
+        state=view.state,
+        windows=[_feature_window(view, window) for window in view.windows],
+    )
+
+
+def _feature_window(view: FeatureView, window: WindowView) -> FeatureWindowAnswer:
+    detail = window.detail
+    thresholds: dict[str, dict[str, float]] = {}
+    for row in window.scores:
+        limits = {"warning": row.warning, "critical": row.critical}
+        found = {severity: limit for severity, limit in limits.items() if limit is not None}
+        if found:
+            thresholds[row.statistic] = found
+    return FeatureWindowAnswer(
+        window=window.window.window,
+        start=moment(window.window.start),
+        end=moment(window.window.end),
+        rows=window.rows,
+        state=window.state,
+        reason=window.reason,
+        since=_maybe(window.since),
+        scores={row.statistic: row.score for row in window.scores},
+        thresholds=thresholds,
+        distribution=None
+        if detail is None
+        else DistributionAnswer(
+            rows=detail.rows,
+            psi=detail.psi,
+            thin_contribution=detail.thin_contribution,
+            bins=[BinAnswer(**vars(found)) for found in detail.bins],
+        ),
+        segments=[
+            SegmentAnswer(
+                segment_by=s.segment_by, segment=s.segment, rows=s.rows, psi=s.psi, state=s.state
+            )
+            for s in view.segments
+            if s.window == window.window.window
+        ],
+    )
+
+
+def past_answer(end: int, scores: Mapping[str, tuple[float | None, str]]) -> PastAnswer:
+    """Scores of the past as a document."""
+    return PastAnswer(
+        end=moment(end),
+        features={
+            name: PastScore(psi=psi, state=State(state)) for name, (psi, state) in scores.items()
+        },
+    )
 
 
 def run_answer(model: str, run: Run) -> RunAnswer:

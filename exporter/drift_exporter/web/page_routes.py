@@ -7,45 +7,19 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from fastapi import FastAPI
-from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
-from drift_exporter.errors import StoreError
 from drift_exporter.snapshot import Snapshot
 from drift_exporter.verdict import State
 from drift_exporter.web import pages
+from drift_exporter.web.any_path import ANYTHING
 from drift_exporter.web.parts import WebParts
-from drift_exporter.web.views import Past, feature_view, fleet, model_view
+from drift_exporter.web.past import DAY_SECONDS, SPANS, SPARK_POINTS, feature_of, past_of
+from drift_exporter.web.views import fleet, model_view
 
 MOST_RUNS = 100
 """Runs that a page shows."""
-
-SPARK_POINTS = 40
-LINE_POINTS = 288
-"""Points of the lines of a model's page and of a feature's."""
-
-DAY_SECONDS = 86400
-SPANS = {"1d": DAY_SECONDS, "7d": 7 * DAY_SECONDS, "30d": 30 * DAY_SECONDS}
-"""How much of the past a feature's page may show."""
-
-RUNS_AT_LEAST = 48
-"""A model that runs once a day shows so many runs, not one day."""
-
-
-class _Anything(Convertor[str]):
-    """The rest of a path, slashes and line breaks too: names of columns may hold any sign."""
-
-    regex = r"[\s\S]*"
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return value
-
-
-register_url_convertor("anything", _Anything())
 
 
 @dataclass(frozen=True)
@@ -60,7 +34,7 @@ class PageRoutes:
         for path, answer in (
             ("/", self.first),
             ("/models/{model}", self.model),
-            ("/models/{model}/{feature:anything}", self.feature),
+            (f"/models/{{model}}/{{feature:{ANYTHING}}}", self.feature),
             ("/runs", self.runs),
             ("/config", self.config),
         ):
@@ -82,12 +56,14 @@ class PageRoutes:
             state=State(asked["state"]) if asked.get("state") in list(State) else None,
             text=asked.get("text", ""),
         )
-        past, error = self._past(snapshot, DAY_SECONDS, SPARK_POINTS, None)
+        past, error = past_of(self.parts, snapshot, DAY_SECONDS, SPARK_POINTS)
         view = model_view(
             snapshot, past, window=chosen.window, state=chosen.state, text=chosen.text
         )
+        ends = [end for found in past.values() for end, _ in found]
+        seconds = max(ends, default=0) - min(ends, default=0)
         return HTMLResponse(
-            pages.model_page(self._frame("../"), snapshot, view, chosen, error)
+            pages.model_page(self._frame("../"), snapshot, view, chosen, seconds, error)
         )
 
     def feature(self, request: Request) -> Response:
@@ -100,12 +76,7 @@ class PageRoutes:
             return self._missing("../../", "There is no such feature.")
         span = request.query_params.get("span", "")
         span = span if span in SPANS else next(iter(SPANS))
-        past, error = self._past(snapshot, SPANS[span], LINE_POINTS, name)
-        try:
-            detail = self.parts.detail(snapshot.model, name)
-        except StoreError as failed:
-            detail, error = None, str(failed)
-        view = feature_view(snapshot, name, past, detail)
+        view, error = feature_of(self.parts, snapshot, name, SPANS[span])
         if view is None:
             return self._missing("../../", "There is no such feature.")
         return HTMLResponse(
@@ -130,29 +101,6 @@ class PageRoutes:
     def _snapshot(self, request: Request) -> Snapshot | None:
         name = request.path_params["model"]
         return next((s for s in self.parts.snapshots() if s.model == name), None)
-
-    def _past(
-        self, snapshot: Snapshot, seconds: int, points: int, feature: str | None
-    ) -> tuple[Past, str]:
-        """Scores of the past by window, and the error where the store cannot be read."""
-        seconds = max(seconds, int(RUNS_AT_LEAST * snapshot.interval_seconds))
-        only = None if feature is None else (feature,)
-        try:
-            return {
-                window.window: list(
-                    self.parts.history(
-                        snapshot.model,
-                        window.window,
-                        window.end - seconds,
-                        window.end,
-                        features=only,
-                        most=points,
-                    )
-                )
-                for window in snapshot.windows
-            }, ""
-        except StoreError as error:
-            return {}, str(error)
 
     def _frame(self, root: str) -> pages.Frame:
         parts = self.parts

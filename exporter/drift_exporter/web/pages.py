@@ -6,7 +6,7 @@ relative, so that a page works behind any proxy and prefix, and nothing is loade
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from markupsafe import Markup
 from drift_exporter.snapshot import Run, Snapshot
 from drift_exporter.verdict import State
 from drift_exporter.web import charts, texts
+from drift_exporter.web.summary import model_state
 from drift_exporter.web.views import FeatureView, ModelRow, ModelView
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -67,10 +68,20 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for word in (texts.number, texts.share, texts.score, texts.threshold, texts.limit, texts.rows):
-        environment.filters[word.__name__] = word
-    for word in (texts.age, texts.ago, texts.utc, texts.machine_time):
-        environment.filters[word.__name__] = word
+    words: tuple[Callable[..., str], ...] = (
+        texts.age,
+        texts.ago,
+        texts.between,
+        texts.limit,
+        texts.machine_time,
+        texts.number,
+        texts.rows,
+        texts.score,
+        texts.share,
+        texts.threshold,
+        texts.utc,
+    )
+    environment.filters |= {word.__name__: word for word in words}
     environment.globals |= {
         "style": Markup(_STYLE),  # noqa: S704 - our own file, no input
         "path_of": texts.path_of,
@@ -93,15 +104,22 @@ def fleet_page(frame: Frame, models: Sequence[ModelRow]) -> str:
 
 
 def model_page(
-    frame: Frame, snapshot: Snapshot, view: ModelView, chosen: Filter, history_error: str
+    frame: Frame,
+    snapshot: Snapshot,
+    view: ModelView,
+    chosen: Filter,
+    past_seconds: int,
+    history_error: str,
 ) -> str:
-    """The page of one model: every feature, the worst first."""
+    """The page of one model: every feature, the worst first; its small lines span so long."""
     return _page(
         "model.html",
         frame,
         model=snapshot,
+        state=model_state(snapshot),
         view=view,
         chosen=chosen,
+        past_seconds=past_seconds,
         history_error=history_error,
     )
 

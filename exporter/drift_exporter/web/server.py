@@ -4,72 +4,17 @@ Knows paths and codes. Never a store, a scheduler or a metric: all it shows come
 callables of `WebParts`.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Any
 
-from fastapi import FastAPI, HTTPException, Query
+from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from drift_exporter.snapshot import Run, Snapshot
-from drift_exporter.web import pages
-from drift_exporter.web.api import (
-    ModelAnswer,
-    ModelDetail,
-    RunAnswer,
-    model_answer,
-    model_detail,
-    run_answer,
-)
+from drift_exporter.web.api_routes import add_api
 from drift_exporter.web.negotiation import Format, accepts_gzip, negotiate
-
-_RUNS = 100
-"""Runs that a page shows."""
-
-
-class Scrape(Protocol):
-    """Gives the exposition of all models.
-
-    Called on the server's own thread, so it must only hand out bytes that are there.
-    """
-
-    def __call__(self, *, openmetrics: bool, gzip: bool) -> bytes:
-        """The exposition in a format and encoding."""
-
-
-class Probe(Protocol):
-    """Gives the exposition of one model, None where there is no such model."""
-
-    def __call__(self, model: str, *, openmetrics: bool, gzip: bool) -> bytes | None:
-        """The exposition of one model in a format and encoding."""
-
-
-@dataclass(frozen=True)
-class WebParts:
-    """What the server shows, given by whoever builds it; all of it may be called on any thread."""
-
-    scrape: Scrape
-    probe: Probe
-    snapshots: Callable[[], tuple[Snapshot, ...]]
-    runs: Callable[[str | None, int], Sequence[tuple[str, Run]]]
-    """Newest runs of a model, or of all; at most so many; the newest first."""
-
-    config_text: Callable[[], str]
-    """The running config as YAML, without secrets."""
-
-    reload: Callable[[], str | None]
-    """Reads the config again; the error where it is bad."""
-
-    ready: Callable[[], str | None]
-    """None, or why requests should not be sent here."""
-
-    version: str
-    revision: str = ""
-    telemetry_path: str = "/metrics"
-    route_prefix: str = "/"
-    external_url: str = ""
+from drift_exporter.web.page_routes import PageRoutes
+from drift_exporter.web.parts import WebParts
 
 
 def create_app(parts: WebParts) -> FastAPI:
@@ -88,8 +33,11 @@ def create_app(parts: WebParts) -> FastAPI:
         servers=[{"url": parts.external_url}] if parts.external_url else None,
     )
     _add_health(app, prefix, parts)
-    _add_pages(app, prefix, telemetry, parts)
-    _add_api(app, f"{prefix}/api/v1", parts)
+    _add_probe(app, prefix, parts)
+    PageRoutes(parts, telemetry).add_to(app, prefix)
+    add_api(app, f"{prefix}/api/v1", parts)
+    if prefix:
+        _lead_to(app, prefix)
     return app
 
 
@@ -144,25 +92,7 @@ def _add_health(app: FastAPI, prefix: str, parts: WebParts) -> None:
     app.add_route(f"{prefix}/-/reload", reload, methods=["POST"])
 
 
-def _add_pages(app: FastAPI, prefix: str, telemetry: str, parts: WebParts) -> None:
-    def landing(_: Request) -> Response:
-        return HTMLResponse(
-            pages.landing(
-                [model_answer(snapshot) for snapshot in parts.snapshots()],
-                version=parts.version,
-                revision=parts.revision,
-                telemetry=telemetry or "./",
-            )
-        )
-
-    def runs(request: Request) -> Response:
-        model = request.query_params.get("model")
-        found = parts.runs(model, _RUNS)
-        return HTMLResponse(pages.runs_page([run_answer(*run) for run in found], model=model))
-
-    def config(_: Request) -> Response:
-        return PlainTextResponse(parts.config_text())
-
+def _add_probe(app: FastAPI, prefix: str, parts: WebParts) -> None:
     def probe(request: Request) -> Response:
         model = request.query_params.get("model")
         if not model:
@@ -173,39 +103,17 @@ def _add_pages(app: FastAPI, prefix: str, telemetry: str, parts: WebParts) -> No
             return PlainTextResponse("there is no such model\n", 404)
         return _exposition(body, fmt, gzip)
 
+    app.add_route(f"{prefix}/probe", probe, methods=["GET"])
+
+
+def _lead_to(app: FastAPI, prefix: str) -> None:
+    """Lead from outside of the prefix into it."""
+
     def home(_: Request) -> Response:
         return RedirectResponse(f"{prefix}/", 302)
 
-    app.add_route(f"{prefix}/", landing, methods=["GET"])
-    app.add_route(f"{prefix}/runs", runs, methods=["GET"])
-    app.add_route(f"{prefix}/config", config, methods=["GET"])
-    app.add_route(f"{prefix}/probe", probe, methods=["GET"])
-    if prefix:
-        app.add_route("/", home, methods=["GET"])
-        app.add_route(prefix, home, methods=["GET"])
-
-
-def _add_api(app: FastAPI, base: str, parts: WebParts) -> None:
-    def models() -> list[ModelAnswer]:
-        """Every model in short."""
-        return [model_answer(snapshot) for snapshot in parts.snapshots()]
-
-    def model(name: str) -> ModelDetail:
-        """One model with every feature of every window."""
-        for snapshot in parts.snapshots():
-            if snapshot.model == name:
-                return model_detail(snapshot)
-        raise HTTPException(404, "there is no such model")
-
-    def runs(
-        model: str | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = _RUNS
-    ) -> list[RunAnswer]:
-        """Recent runs, the newest first."""
-        return [run_answer(*run) for run in parts.runs(model, limit)]
-
-    app.add_api_route(f"{base}/models", models, methods=["GET"], response_model=list[ModelAnswer])
-    app.add_api_route(f"{base}/models/{{name}}", model, methods=["GET"])
-    app.add_api_route(f"{base}/runs", runs, methods=["GET"])
+    app.add_route("/", home, methods=["GET"])
+    app.add_route(prefix, home, methods=["GET"])
 
 
 def _text(text: str) -> Response:

@@ -11,6 +11,8 @@ from drift_exporter.config import RATES
 from drift_exporter.verdict import Reason, State
 
 NARROW = "\N{NARROW NO-BREAK SPACE}"
+NONE = "\N{EN DASH}"
+"""Stands where there is no number."""
 
 STATISTICS: Mapping[str, str] = {
     "psi": "PSI",
@@ -60,10 +62,10 @@ def number(value: float | None) -> str:
     Examples
     --------
     >>> number(0.03217), number(0.0002), number(0.0), number(12.345), number(None)
-    ('0.032', '<0.001', '0', '12.3', '–')
+    ('0.032', '<0.001', '0', '12.3', '\\u2013')
     """
     if value is None:
-        return "–"
+        return NONE
     size = abs(value)
     if size == 0:
         return "0"
@@ -80,9 +82,9 @@ def limit(value: float | None) -> str:
     Examples
     --------
     >>> limit(0.1), limit(0.25), limit(0.10049), limit(None)
-    ('0.1', '0.25', '0.1', '–')
+    ('0.1', '0.25', '0.1', '\\u2013')
     """
-    return "–" if value is None else f"{value:.3g}"
+    return NONE if value is None else f"{value:.3g}"
 
 
 def share(value: float | None) -> str:
@@ -91,10 +93,10 @@ def share(value: float | None) -> str:
     Examples
     --------
     >>> share(0.1234), share(0.0), share(0.00004), share(1.0), share(None)
-    ('12.3\\u202f%', '0\\u202f%', '<0.1\\u202f%', '100\\u202f%', '–')
+    ('12.3\\u202f%', '0\\u202f%', '<0.1\\u202f%', '100\\u202f%', '\\u2013')
     """
     if value is None:
-        return "–"
+        return NONE
     if 0 < value < 0.0005:
         return f"<0.1{NARROW}%"
     text = f"{100 * value:.1f}".removesuffix(".0")
@@ -156,6 +158,20 @@ def utc(seconds: float) -> str:
     '2023-11-14 22:13:20 UTC'
     """
     return f"{datetime.fromtimestamp(int(seconds), UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def between(start: float, end: float) -> str:
+    """A span of time in UTC, a common date said once.
+
+    Examples
+    --------
+    >>> between(1_700_000_000, 1_700_000_060)
+    '2023-11-14 22:13:20 to 22:14:20 UTC'
+    >>> between(1_700_000_000, 1_700_086_400)
+    '2023-11-14 22:13:20 to 2023-11-15 22:13:20 UTC'
+    """
+    first, last = utc(start).removesuffix(" UTC"), utc(end)
+    return f"{first} to {last[11:] if first[:10] == last[:10] else last}"
 
 
 def machine_time(seconds: float) -> str:

@@ -210,10 +210,8 @@ def feature_view(
     snapshot: Snapshot, name: str, past: Past, detail: FeatureDetail | None
 ) -> FeatureView | None:
     """A feature in all windows, or None where the model has no such feature."""
-    for at, info in enumerate(snapshot.features):
-        if info.name == name:
-            break
-    else:
+    at = next((i for i, known in enumerate(snapshot.features) if known.name == name), None)
+    if at is None:
         return None
     details = {w.window: w for w in detail.windows} if detail else {}
     windows = tuple(
@@ -221,7 +219,7 @@ def feature_view(
         for w in snapshot.windows
     )
     return FeatureView(
-        info=info,
+        info=snapshot.features[at],
         state=max((w.state for w in windows), key=rank, default=State.NOT_EVALUATED),
         why=detail.why if detail else "",
         reference_rows=detail.reference_rows if detail else None,
@@ -303,7 +301,13 @@ def _segment_rows(snapshot: Snapshot, windows: Iterable[WindowResult]) -> list[S
             psi, state = _judged(window, at, segment.psi[at])
             feature = "" if psi is None else snapshot.features[at].name
             row = SegmentRow(
-                segment.segment_by, segment.segment, window.window, segment.rows, feature, psi, state
+                segment.segment_by,
+                segment.segment,
+                window.window,
+                segment.rows,
+                feature,
+                psi,
+                state,
             )
             key = (segment.segment_by, segment.segment)
             known = found.get(key)
@@ -358,11 +362,16 @@ def _window_view(
         detail=detail,
         complete=detail is None or detail.rows == int(window.samples[at]),
         largest_share=max((max(b.reference_share, b.current_share) for b in bins), default=0.0),
-        largest_contribution=max((b.contribution or 0.0 for b in bins), default=0.0),
+        largest_contribution=max(
+            [b.contribution or 0.0 for b in bins]
+            + [detail.thin_contribution or 0.0 if detail else 0.0]
+        ),
     )
 
 
-def _since(points: Sequence[tuple[int, float | None, str]], state: State) -> tuple[int | None, bool]:
+def _since(
+    points: Sequence[tuple[int, float | None, str]], state: State
+) -> tuple[int | None, bool]:
     """When the state began that holds now, and whether another one was seen before it."""
     since = None
     for end, _, held in reversed(points):

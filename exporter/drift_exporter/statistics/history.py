@@ -1,0 +1,342 @@
+"""A series through its own past: how far its windows lie apart, and how surprising each was.
+
+Pure: counts per slice in, scores per evaluation out. Knows time as the position of a slice, its
+slot and its day; no clock. Knows one series at a time: what several of them do together is the
+matter of `calibration`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from drift_exporter.statistics.baselines import SLOTS, Kind, psi_against_shares, slot_of
+from drift_exporter.statistics.null_law import RATE_TOLERANCE, neg_log10_p
+from drift_exporter.statistics.pairs import Counts, Floats, StatisticsError, checked_counts
+
+DAY_SECONDS = 86_400
+OUTLIER_SURPRISE = 7.0
+"""A window of p < 1e-7 is an incident and tells nothing of the usual variation,"""
+
+MOST_OUTLIERS = 0.03
+"""but at most this share of the windows can be incidents: the rest is how the model is."""
+
+SLOTS_MUST_CUT = 0.10
+"""Slots are used where they cut the mean excess PSI by more than this share of it."""
+
+_SLOTS_MUST_CUT_ERRORS = 2.0
+_MOST_UNCOMPARED = 0.02
+_QUARTERS = 4
+_MOST_TRIMS = 10
+
+# What running sums leave where nothing was added, as a share.
+_NOTHING = 1e-9
+
+Mask = npt.NDArray[np.bool_]
+Number = TypeVar("Number", np.int64, np.float64)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How the alarm is evaluated; a calibration holds for exactly this rule."""
+
+    window_seconds: int = 3600
+    step_seconds: int = 300
+    """Time from one evaluation to the next."""
+
+    for_seconds: int = 1800
+    """How long the score stays above its threshold before the alarm fires."""
+
+    keep_firing_seconds: int = 3600
+    """How long it goes on firing after that; alarms closer than this are one."""
+
+    budget_per_90_days: float = 1.0
+    """False pages of one model in 90 days."""
+
+    min_rows: int = 100
+    """Fewest rows of a window that is judged."""
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations in a row that have to be above the threshold."""
+        return -(-self.for_seconds // self.step_seconds) + 1
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """The slices of a history: all of one length, without a gap, in the order of time."""
+
+    slots: Counts
+    """Slot of each slice, shape ``(slices,)``."""
+
+    days: Counts
+    """Number of the day of each slice, any origin, shape ``(slices,)``."""
+
+    slice_seconds: int = 300
+    excluded: Mask | None = None
+    """Slices that are not history: a known incident. None: all are."""
+
+    @classmethod
+    def of(
+        cls,
+        start_seconds: int,
+        slices: int,
+        slice_seconds: int = 300,
+        *,
+        utc_offset_seconds: int = 0,
+        excluded: Sequence[tuple[int, int]] = (),
+    ) -> "Timeline":
+        """The timeline that starts at a time (seconds since the epoch).
+
+        Slices that touch an excluded span ``[start, end)`` of event time are not history.
+        """
+        starts = start_seconds + slice_seconds * np.arange(slices, dtype=np.int64)
+        out = np.zeros(slices, dtype=np.bool_)
+        for start, end in excluded:
+            out |= (starts < end) & (starts + slice_seconds > start)
+        slots = slot_of(starts, utc_offset_seconds)
+        days = (starts + utc_offset_seconds) // DAY_SECONDS
+        return cls(slots, days, slice_seconds, out)
+
+    @property
+    def used(self) -> Mask:
+        """Slices that are history."""
+        every = np.ones(self.slots.shape, dtype=np.bool_)
+        return every if self.excluded is None else ~self.excluded
+
+    @property
+    def history_days(self) -> float:
+        """Length of the history without what is excluded."""
+        return float(np.count_nonzero(self.used)) * self.slice_seconds / DAY_SECONDS
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """Rows per slice and bin of one thing that can alarm."""
+
+    name: str
+    counts: npt.NDArray[np.integer]
+    """Shape ``(slices, bins)``; of a rate two bins, the second one being what is counted."""
+
+    rate: bool = False
+    """Only a rise of the second bin, of more than a percentage point, can alarm."""
+
+    reference: npt.NDArray[np.integer] | None = None
+    """Rows per bin of a reference that is not this history. None: the history itself, each
+    window without its own day."""
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """A series through its history."""
+
+    omega: float
+    baseline: Kind
+    windows: int
+    """Windows without overlap that omega was measured on."""
+
+    psi: Floats
+    """Shape ``(evaluations,)``; NaN where not evaluable."""
+
+    surprise: Floats
+    """``-log10 p`` with an omega that did not see the window, 0 where not evaluable."""
+
+
+def evaluation_ends(timeline: Timeline, rule: Rule) -> Counts:
+    """Position of the last slice of each evaluated window.
+
+    Raises
+    ------
+    StatisticsError
+        If window or step are not whole slices.
+    """
+    for name, seconds in (("window", rule.window_seconds), ("step", rule.step_seconds)):
+        if seconds <= 0 or seconds % timeline.slice_seconds:
+            raise StatisticsError(
+                f"{name}: found {seconds} seconds; "
+                f"choose a multiple of the slice of {timeline.slice_seconds} seconds"
+            )
+    first = rule.window_seconds // timeline.slice_seconds - 1
+    step = rule.step_seconds // timeline.slice_seconds
+    return np.arange(first, len(timeline.slots), step, dtype=np.int64)
+
+
+def replay(series: Series, timeline: Timeline, rule: Rule) -> Replay:
+    """Evaluate a series over its own history, each window against the history without its day.
+
+    Parameters
+    ----------
+    series
+        What is replayed; its counts have one row per slice of the timeline.
+    timeline, rule
+        When the slices were, and how windows are made of them.
+
+    Returns
+    -------
+    Replay
+        With the baseline that leaves less excess PSI, and the scores of `evaluation_ends`.
+        A series that is constant or has too few rows is never surprising; its omega is 0.
+
+    Raises
+    ------
+    StatisticsError
+        If the counts are not integers of that shape, or window or step are not whole slices.
+    """
+    counts = checked_counts(f"series {series.name!r}", series.counts)
+    if counts.ndim != 2 or counts.shape[0] != len(timeline.slots):
+        raise StatisticsError(
+            f"series {series.name!r}: found counts of shape {counts.shape}; "
+            f"pass one row of bins for each of the {len(timeline.slots)} slices"
+        )
+    counts = np.where(timeline.used[:, np.newaxis], counts, 0)
+    ends = evaluation_ends(timeline, rule)
+    plain = _compare(series, counts, np.zeros_like(timeline.slots), timeline, rule, ends)
+    chosen, kind = plain, Kind.GLOBAL
+    if series.reference is None:
+        slotted = _compare(series, counts, timeline.slots, timeline, rule, ends)
+        if _slots_are_better(plain, slotted):
+            chosen, kind = slotted, Kind.SLOTS
+    omega = chosen.omega(np.ones(len(chosen.apart), dtype=np.bool_))
+    surprise = _cross_fitted(chosen, omega)
+    if series.rate:
+        surprise = np.where(chosen.rise > RATE_TOLERANCE, surprise, 0.0)
+    return Replay(omega, kind, len(chosen.apart), chosen.psi, surprise)
+
+
+@dataclass(frozen=True, eq=False)
+class _Compared:
+    psi: Floats
+    bins: Counts
+    rows: Floats
+    reference_rows: Floats
+    rise: Floats
+    apart: Counts
+    """Positions of evaluable windows that do not overlap."""
+
+    @property
+    def excess(self) -> Floats:
+        noise = 1 / self.rows[self.apart] + 1 / self.reference_rows[self.apart]
+        excess: Floats = self.psi[self.apart] - (self.bins[self.apart] - 1) * noise
+        return excess
+
+    def surprise(self, at: Counts | slice, omega: float) -> Floats:
+        return neg_log10_p(
+            self.psi[at], self.bins[at], self.rows[at], self.reference_rows[at], omega
+        )
+
+    def omega(self, of: Mask) -> float:
+        """Mean excess PSI of the windows apart, without incidents."""
+        at, excess = self.apart[of], self.excess[of]
+        if not len(at):
+            return 0.0
+        most = int(MOST_OUTLIERS * len(at))
+        kept = np.ones(len(at), dtype=np.bool_)
+        omega = max(0.0, float(excess.mean()))
+        # An incident raises omega and so hides itself and others: measure, drop, measure again.
+        for _ in range(_MOST_TRIMS):
+            surprise = self.surprise(at, omega)
+            outliers = np.flatnonzero(surprise > OUTLIER_SURPRISE)
+            outliers = outliers[np.argsort(-surprise[outliers], kind="stable")][:most]
+            if np.count_nonzero(~kept) == len(outliers):
+                break
+            kept[:] = True
+            kept[outliers] = False
+            omega = max(0.0, float(excess[kept].mean()))
+        return omega
+
+
+def _compare(
+    series: Series,
+    counts: Counts,
+    slots: Counts,
+    timeline: Timeline,
+    rule: Rule,
+    ends: Counts,
+) -> _Compared:
+    width = rule.window_seconds // timeline.slice_seconds
+    rows = counts.sum(axis=-1)
+    windows = _window_sums(counts, width, ends)
+    n = windows.sum(axis=-1)
+    reference = series.reference
+    if reference is None:
+        baseline, m = _own_baseline(counts, slots, timeline.days)
+        # Rows that have no baseline make the window not evaluable, not the baseline smaller.
+        per_row = np.divide(rows, m, out=np.where(rows > 0, np.inf, 0.0), where=m > 0)
+        lacking = np.isinf(per_row)
+        mixed = _window_sums(baseline * rows[:, np.newaxis], width, ends)
+        worth = _window_sums(np.where(lacking, 0.0, per_row)[:, np.newaxis], width, ends)[:, 0]
+        complete = _window_sums(lacking[:, np.newaxis].astype(np.int64), width, ends)[:, 0] == 0
+        q = np.divide(
+            mixed, n[:, np.newaxis], out=np.zeros(mixed.shape), where=n[:, np.newaxis] > 0
+        )
+        q = np.where(q > _NOTHING, q, 0.0)
+        m_star = np.divide(n, worth, out=np.zeros(n.shape), where=complete & (worth > 0))
+    else:
+        whole = checked_counts(f"reference of series {series.name!r}", reference)
+        q = np.broadcast_to(whole / max(int(whole.sum()), 1), windows.shape)
+        m_star = np.full(n.shape, float(whole.sum()))
+    psi, bins = psi_against_shares(q, m_star, windows)
+    holes = _window_sums((~timeline.used)[:, np.newaxis].astype(np.int64), width, ends)[:, 0]
+    evaluable = (n >= rule.min_rows) & (m_star > 0) & (bins >= 2) & (holes == 0)
+    rise = np.divide(windows[:, -1], n, out=np.zeros(n.shape), where=n > 0) - q[:, -1]
+    per_window = max(1, rule.window_seconds // rule.step_seconds)
+    apart = np.arange(0, len(ends), per_window)
+    return _Compared(
+        np.where(evaluable, psi, np.nan),
+        bins,
+        np.where(evaluable, n, 1).astype(np.float64),
+        np.where(evaluable, m_star, 1.0),
+        rise,
+        apart[evaluable[apart]],
+    )
+
+
+def _window_sums(values: npt.NDArray[Number], width: int, ends: Counts) -> npt.NDArray[Number]:
+    total = np.concatenate([np.zeros_like(values[:1]), values])
+    np.cumsum(total, axis=0, out=total)
+    sums: npt.NDArray[Number] = total[ends + 1] - total[ends + 1 - width]
+    return sums
+
+
+def _own_baseline(counts: Counts, slots: Counts, days: Counts) -> tuple[Floats, Floats]:
+    """Return shares and rows of each slice's slot, counted without the slice's own day."""
+    _, day = np.unique(days, return_inverse=True)
+    per_day = np.zeros(
+        (int(slots.max(initial=0)) + 1, int(day.max(initial=0)) + 1, counts.shape[1])
+    )
+    np.add.at(per_day, (slots, day), counts)
+    others = per_day.sum(axis=1, keepdims=True) - per_day
+    rows = others.sum(axis=-1)
+    shares = np.divide(
+        others, rows[..., np.newaxis], out=np.zeros(others.shape), where=rows[..., np.newaxis] > 0
+    )
+    return shares[slots, day], rows[slots, day]
+
+
+def _slots_are_better(plain: _Compared, slotted: _Compared) -> bool:
+    both, at_plain, at_slotted = np.intersect1d(
+        plain.apart, slotted.apart, assume_unique=True, return_indices=True
+    )
+    if len(both) < SLOTS or len(both) < (1 - _MOST_UNCOMPARED) * len(plain.apart):
+        return False
+    before, after = plain.excess[at_plain], slotted.excess[at_slotted]
+    cut = before - after
+    error = float(cut.std()) / np.sqrt(len(cut))
+    # Without any rhythm both are 0 but for noise, and a tenth of noise is easily cut.
+    mean = float(cut.mean())
+    return mean > SLOTS_MUST_CUT * float(before.mean()) and mean > _SLOTS_MUST_CUT_ERRORS * error
+
+
+def _cross_fitted(compared: _Compared, omega: float) -> Floats:
+    """Return the surprise of each window under the omega of the other three quarters."""
+    evaluations = len(compared.psi)
+    surprise = np.zeros(evaluations)
+    quarter = np.arange(evaluations) * _QUARTERS // max(evaluations, 1)
+    for i in range(_QUARTERS):
+        at = np.flatnonzero(quarter == i)
+        others = quarter[compared.apart] != i
+        fitted = compared.omega(others) if others.any() else omega
+        surprise[at] = np.nan_to_num(compared.surprise(at, fitted), nan=0.0)
+    return surprise
