@@ -75,7 +75,7 @@ def fill(store: Store, snapshot: Snapshot, now: int, days: int) -> None:
         psi = rng.gamma(1, 0.03, len(names))
         scores = {n: (float(v), "ok") for n, v in zip(names, psi, strict=True)}
         run = Run(end - 1.0, float(end), success=True, window_end=end)
-        store.record_run(snapshot.model, run, scores={w: (end, scores) for w in WINDOWS})
+        store.record_run(snapshot.model, run, scores=dict.fromkeys(WINDOWS, (end, scores)))
 
 
 def parts(snapshot: Snapshot, store: Store) -> WebParts:

@@ -7,8 +7,9 @@ each page wide and on a phone, light and dark.
 import sys
 from pathlib import Path
 
-from browser import PHONE, WIDE, Scheme, chromium, page_of
 from playwright.sync_api import Page
+
+from browser import PHONE, WIDE, Scheme, chromium, page_of
 
 LOOKS: tuple[tuple[str, tuple[int, int], Scheme], ...] = (
     ("wide", WIDE, "light"),

@@ -27,6 +27,8 @@ from exporter_process import eventually, exporter
 FEATURES = 200
 SLICE_SECONDS = 4
 ROWS_PER_SLICE = 800
+CALM, DRIFTED = 1.0, 0.4
+"""Standard deviation of the features."""
 
 CONFIG = """\
 models:
@@ -43,15 +45,15 @@ models:
 """
 
 
-def write_rows(path: Path, start: int, end: int, shift: float) -> None:
-    """Two hundred features, the same rows in every slice, shifted by standard deviations."""
+def write_rows(path: Path, start: int, end: int, spread: float) -> None:
+    """Two hundred features, the same rows in every slice, within the reference's range."""
     slices = (end - start) // SLICE_SECONDS
     rng = np.random.default_rng(1)
     steps = np.arange(ROWS_PER_SLICE) * SLICE_SECONDS / ROWS_PER_SLICE
     times = (start + np.arange(slices)[:, None] * SLICE_SECONDS + steps).ravel()
     columns = {"ts": pa.array((times * 1e6).astype(np.int64), pa.timestamp("us", tz="UTC"))}
     for i in range(FEATURES):
-        block = rng.normal(shift, 1, ROWS_PER_SLICE).astype(np.float32)
+        block = rng.normal(0, spread, ROWS_PER_SLICE).astype(np.float32)
         columns[f"f{i:03}"] = pa.array(np.tile(block, slices))
     # Written aside and moved: the exporter must never see half a file.
     pq.write_table(pa.table(columns), path.with_suffix(".part"))
@@ -65,9 +67,9 @@ def statuses(messages: list[Message]) -> list[str]:
 
 def test_many_drifted_features_are_one_message_and_its_recovery_another(tmp_path: Path) -> None:
     """Two hundred features drift: one message with ten lines; they recover: one message."""
-    write_rows(tmp_path / "reference.parquet", 1_767_225_600, 1_767_225_640, 0)
+    write_rows(tmp_path / "reference.parquet", 1_767_225_600, 1_767_225_640, CALM)
     now = int(time.time()) // SLICE_SECONDS * SLICE_SECONDS
-    write_rows(tmp_path / "current-drifted.parquet", now - 16, now + 120, 2)
+    write_rows(tmp_path / "current-drifted.parquet", now - 16, now + 120, DRIFTED)
     config = tmp_path / "drift.yml"
     config.write_text(CONFIG)
     # All features drift, which would be a widespread drift and a single line; and a busy machine
@@ -82,8 +84,8 @@ def test_many_drifted_features_are_one_message_and_its_recovery_another(tmp_path
     ):
         eventually(lambda: receiver.slack, "a message of the drift")
         turn = (int(time.time()) // SLICE_SECONDS + 1) * SLICE_SECONDS
-        write_rows(tmp_path / "current-drifted.parquet", now - 16, turn, 2)
-        write_rows(tmp_path / "current-calm.parquet", turn, turn + 120, 0)
+        write_rows(tmp_path / "current-drifted.parquet", now - 16, turn, DRIFTED)
+        write_rows(tmp_path / "current-calm.parquet", turn, turn + 120, CALM)
         eventually(lambda: len(receiver.slack) > 1, "a message of the recovery")
 
         told, recovered = receiver.slack

@@ -76,7 +76,7 @@ def past(steps: int, names: Collection[str]) -> list[tuple[int, dict[str, Score]
     return [
         (
             NOW - 300 * (steps - 1 - i),
-            {n: (i / 100, "critical" if i >= steps - 3 else "ok") for n in names},
+            dict.fromkeys(names, (i / 100, "critical" if i >= steps - 3 else "ok")),
         )
         for i in range(steps)
     ]

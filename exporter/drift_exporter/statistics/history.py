@@ -5,6 +5,7 @@ slot and its day; no clock. Knows one series at a time: what several of them do 
 matter of `calibration`.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -13,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from drift_exporter.statistics.baselines import SLOTS, Kind, psi_against_shares, slot_of
-from drift_exporter.statistics.null_law import RATE_TOLERANCE, neg_log10_p
-from drift_exporter.statistics.pairs import Counts, Floats, StatisticsError, checked_counts
+from drift_exporter.statistics.null_law import RATE_TOLERANCE, neg_log10_p, noise_floor
+from drift_exporter.statistics.pairs import Counts, Floats, StatisticsError, checked_counts, shares
 
 DAY_SECONDS = 86_400
 OUTLIER_SURPRISE = 7.0
@@ -192,58 +193,62 @@ def replay(series: Series, timeline: Timeline, rule: Rule) -> Replay:
         )
     counts = np.where(timeline.used[:, np.newaxis], counts, 0)
     ends = evaluation_ends(timeline, rule)
-    plain = _compare(series, counts, np.zeros_like(timeline.slots), timeline, rule, ends)
-    chosen, kind = plain, Kind.GLOBAL
+    apart = ends[:: max(1, rule.window_seconds // rule.step_seconds)]
+    whole = np.zeros_like(timeline.slots)
+    slots, kind = whole, Kind.GLOBAL
+    windows = _compare(series, counts, whole, timeline, rule, apart)
     if series.reference is None:
-        slotted = _compare(series, counts, timeline.slots, timeline, rule, ends)
-        if _slots_are_better(plain, slotted):
-            chosen, kind = slotted, Kind.SLOTS
-    omega = chosen.omega(np.ones(len(chosen.apart), dtype=np.bool_))
-    surprise = _cross_fitted(chosen, omega)
+        slotted = _compare(series, counts, timeline.slots, timeline, rule, apart)
+        if _slots_are_better(windows, slotted):
+            windows, slots, kind = slotted, timeline.slots, Kind.SLOTS
+    every = _compare(series, counts, slots, timeline, rule, ends)
+    surprise = _cross_fitted(every, windows)
     if series.rate:
-        surprise = np.where(chosen.rise > RATE_TOLERANCE, surprise, 0.0)
-    return Replay(omega, kind, len(chosen.apart), chosen.psi, surprise)
+        surprise = np.where(every.rise > RATE_TOLERANCE, surprise, 0.0)
+    measured = windows.evaluable
+    return Replay(
+        windows.omega(measured), kind, int(np.count_nonzero(measured)), every.psi, surprise
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class _Compared:
+    """Windows against their baselines; NaN where a window is not evaluable."""
+
     psi: Floats
     bins: Counts
     rows: Floats
     reference_rows: Floats
     rise: Floats
-    apart: Counts
-    """Positions of evaluable windows that do not overlap."""
+
+    @property
+    def evaluable(self) -> Mask:
+        return ~np.isnan(self.psi)
 
     @property
     def excess(self) -> Floats:
-        noise = 1 / self.rows[self.apart] + 1 / self.reference_rows[self.apart]
-        excess: Floats = self.psi[self.apart] - (self.bins[self.apart] - 1) * noise
-        return excess
+        return self.psi - noise_floor(self.bins, self.rows, self.reference_rows)
 
-    def surprise(self, at: Counts | slice, omega: float) -> Floats:
+    def surprise(self, of: Mask, omega: float) -> Floats:
         return neg_log10_p(
-            self.psi[at], self.bins[at], self.rows[at], self.reference_rows[at], omega
+            self.psi[of], self.bins[of], self.rows[of], self.reference_rows[of], omega
         )
 
     def omega(self, of: Mask) -> float:
-        """Mean excess PSI of the windows apart, without incidents."""
-        at, excess = self.apart[of], self.excess[of]
-        if not len(at):
+        """Mean excess PSI of evaluable windows, without incidents."""
+        excess = self.excess[of]
+        if not len(excess):
             return 0.0
-        most = int(MOST_OUTLIERS * len(at))
-        kept = np.ones(len(at), dtype=np.bool_)
-        omega = max(0.0, float(excess.mean()))
+        most = int(MOST_OUTLIERS * len(excess))
+        omega, dropped = max(0.0, float(excess.mean())), 0
         # An incident raises omega and so hides itself and others: measure, drop, measure again.
         for _ in range(_MOST_TRIMS):
-            surprise = self.surprise(at, omega)
+            surprise = self.surprise(of, omega)
             outliers = np.flatnonzero(surprise > OUTLIER_SURPRISE)
-            outliers = outliers[np.argsort(-surprise[outliers], kind="stable")][:most]
-            if np.count_nonzero(~kept) == len(outliers):
+            if min(len(outliers), most) == dropped:
                 break
-            kept[:] = True
-            kept[outliers] = False
-            omega = max(0.0, float(excess[kept].mean()))
+            outliers = outliers[np.argsort(-surprise[outliers], kind="stable")][:most]
+            omega, dropped = max(0.0, float(np.delete(excess, outliers).mean())), len(outliers)
         return omega
 
 
@@ -256,41 +261,57 @@ def _compare(
     ends: Counts,
 ) -> _Compared:
     width = rule.window_seconds // timeline.slice_seconds
-    rows = counts.sum(axis=-1)
     windows = _window_sums(counts, width, ends)
     n = windows.sum(axis=-1)
-    reference = series.reference
-    if reference is None:
-        baseline, m = _own_baseline(counts, slots, timeline.days)
-        # Rows that have no baseline make the window not evaluable, not the baseline smaller.
-        per_row = np.divide(rows, m, out=np.where(rows > 0, np.inf, 0.0), where=m > 0)
-        lacking = np.isinf(per_row)
-        mixed = _window_sums(baseline * rows[:, np.newaxis], width, ends)
-        worth = _window_sums(np.where(lacking, 0.0, per_row)[:, np.newaxis], width, ends)[:, 0]
-        complete = _window_sums(lacking[:, np.newaxis].astype(np.int64), width, ends)[:, 0] == 0
-        q = np.divide(
-            mixed, n[:, np.newaxis], out=np.zeros(mixed.shape), where=n[:, np.newaxis] > 0
-        )
-        q = np.where(q > _NOTHING, q, 0.0)
-        m_star = np.divide(n, worth, out=np.zeros(n.shape), where=complete & (worth > 0))
+    if series.reference is None:
+        q, m = _own_baselines(counts, slots, timeline.days, width, ends)
     else:
-        whole = checked_counts(f"reference of series {series.name!r}", reference)
-        q = np.broadcast_to(whole / max(int(whole.sum()), 1), windows.shape)
-        m_star = np.full(n.shape, float(whole.sum()))
-    psi, bins = psi_against_shares(q, m_star, windows)
+        reference = checked_counts(f"reference of series {series.name!r}", series.reference)
+        q, m = shares(reference), np.full(n.shape, float(reference.sum()))
+    psi, bins = psi_against_shares(q, m, windows)
     holes = _window_sums((~timeline.used)[:, np.newaxis].astype(np.int64), width, ends)[:, 0]
-    evaluable = (n >= rule.min_rows) & (m_star > 0) & (bins >= 2) & (holes == 0)
-    rise = np.divide(windows[:, -1], n, out=np.zeros(n.shape), where=n > 0) - q[:, -1]
-    per_window = max(1, rule.window_seconds // rule.step_seconds)
-    apart = np.arange(0, len(ends), per_window)
-    return _Compared(
-        np.where(evaluable, psi, np.nan),
-        bins,
-        np.where(evaluable, n, 1).astype(np.float64),
-        np.where(evaluable, m_star, 1.0),
-        rise,
-        apart[evaluable[apart]],
+    evaluable = (n >= rule.min_rows) & (bins >= 2) & (holes == 0)
+    rise = np.divide(windows[:, -1], n, out=np.zeros(n.shape), where=n > 0) - q[..., -1]
+    rows = n.astype(np.float64)
+    return _Compared(np.where(evaluable, psi, np.nan), bins, rows, m, rise)
+
+
+def _own_baselines(
+    counts: Counts, slots: Counts, days: Counts, width: int, ends: Counts
+) -> tuple[Floats, Floats]:
+    """Return the baseline of each window, mixed from its slices' slots, and its rows.
+
+    Each slice is compared with the other days only, so a window over midnight leaves out two. The
+    rows are 0 where a slot of the window has no other day.
+    """
+    _, day = np.unique(days, return_inverse=True)
+    per_day = np.zeros(
+        (int(slots.max(initial=0)) + 1, int(day.max(initial=0)) + 1, counts.shape[1])
     )
+    np.add.at(per_day, (slots, day), counts)
+    others = per_day.sum(axis=1, keepdims=True) - per_day
+    others_rows = others.sum(axis=-1)
+    known = others_rows > 0
+    own = np.divide(
+        others,
+        others_rows[..., np.newaxis],
+        out=np.zeros(others.shape),
+        where=known[..., np.newaxis],
+    )
+    rows = counts.sum(axis=-1)
+    lacking = (rows > 0) & ~known[slots, day]
+    per_row = np.divide(
+        rows, others_rows[slots, day], out=np.zeros(rows.shape), where=~lacking & (rows > 0)
+    )
+    sums = _window_sums(
+        np.column_stack([own[slots, day] * rows[:, np.newaxis], per_row, lacking, rows]),
+        width,
+        ends,
+    )
+    mixed, worth, lack, n = sums[:, :-3], sums[:, -3], sums[:, -2], sums[:, -1]
+    q = np.divide(mixed, n[:, np.newaxis], out=np.zeros(mixed.shape), where=n[:, np.newaxis] > 0.5)
+    m = np.divide(n, worth, out=np.zeros(n.shape), where=(lack < 0.5) & (worth > 0))
+    return np.where(q > _NOTHING, q, 0.0), m
 
 
 def _window_sums(values: npt.NDArray[Number], width: int, ends: Counts) -> npt.NDArray[Number]:
@@ -300,43 +321,28 @@ def _window_sums(values: npt.NDArray[Number], width: int, ends: Counts) -> npt.N
     return sums
 
 
-def _own_baseline(counts: Counts, slots: Counts, days: Counts) -> tuple[Floats, Floats]:
-    """Return shares and rows of each slice's slot, counted without the slice's own day."""
-    _, day = np.unique(days, return_inverse=True)
-    per_day = np.zeros(
-        (int(slots.max(initial=0)) + 1, int(day.max(initial=0)) + 1, counts.shape[1])
-    )
-    np.add.at(per_day, (slots, day), counts)
-    others = per_day.sum(axis=1, keepdims=True) - per_day
-    rows = others.sum(axis=-1)
-    shares = np.divide(
-        others, rows[..., np.newaxis], out=np.zeros(others.shape), where=rows[..., np.newaxis] > 0
-    )
-    return shares[slots, day], rows[slots, day]
-
-
 def _slots_are_better(plain: _Compared, slotted: _Compared) -> bool:
-    both, at_plain, at_slotted = np.intersect1d(
-        plain.apart, slotted.apart, assume_unique=True, return_indices=True
-    )
-    if len(both) < SLOTS or len(both) < (1 - _MOST_UNCOMPARED) * len(plain.apart):
+    both = plain.evaluable & slotted.evaluable
+    windows = np.count_nonzero(both)
+    if windows < SLOTS or windows < (1 - _MOST_UNCOMPARED) * np.count_nonzero(plain.evaluable):
         return False
-    before, after = plain.excess[at_plain], slotted.excess[at_slotted]
-    cut = before - after
-    error = float(cut.std()) / np.sqrt(len(cut))
+    before = plain.excess[both]
+    cut = before - slotted.excess[both]
+    mean, error = float(cut.mean()), float(cut.std()) / math.sqrt(windows)
     # Without any rhythm both are 0 but for noise, and a tenth of noise is easily cut.
-    mean = float(cut.mean())
     return mean > SLOTS_MUST_CUT * float(before.mean()) and mean > _SLOTS_MUST_CUT_ERRORS * error
 
 
-def _cross_fitted(compared: _Compared, omega: float) -> Floats:
-    """Return the surprise of each window under the omega of the other three quarters."""
-    evaluations = len(compared.psi)
-    surprise = np.zeros(evaluations)
-    quarter = np.arange(evaluations) * _QUARTERS // max(evaluations, 1)
+def _cross_fitted(every: _Compared, windows: _Compared) -> Floats:
+    """Return the surprise of each evaluation under the omega of the other three quarters."""
+    surprise = np.zeros(len(every.psi))
+    quarter, quarter_apart = (_quarters(len(one.psi)) for one in (every, windows))
     for i in range(_QUARTERS):
-        at = np.flatnonzero(quarter == i)
-        others = quarter[compared.apart] != i
-        fitted = compared.omega(others) if others.any() else omega
-        surprise[at] = np.nan_to_num(compared.surprise(at, fitted), nan=0.0)
+        omega = windows.omega(windows.evaluable & (quarter_apart != i))
+        of = every.evaluable & (quarter == i)
+        surprise[of] = every.surprise(of, omega)
     return surprise
+
+
+def _quarters(evaluations: int) -> Counts:
+    return np.arange(evaluations, dtype=np.int64) * _QUARTERS // max(evaluations, 1)
