@@ -86,6 +86,7 @@ def parts(snapshot: Snapshot, store: Store) -> WebParts:
         snapshots=lambda: (snapshot,),
         runs=lambda _model, _limit: [],
         history=store.history,
+        psi_history=store.psi_history,
         detail=lambda *_: None,
         config_text=str,
         reload=lambda: None,
@@ -117,27 +118,27 @@ def main() -> None:
     now = int(time.time()) // INTERVAL_SECONDS * INTERVAL_SECONDS
     names = [f"transaction_feature_{i:05}" for i in range(given.features)]
     snapshot = snapshot_of(names, now)
-    with tempfile.TemporaryDirectory() as folder:
-        with open_store(f"sqlite:///{Path(folder) / 'drift.db'}", now=now) as store:
-            fill(store, snapshot, now, given.days)
-            server = Server(
-                create_app(parts(snapshot, store)), ["127.0.0.1:0"], None, lambda _: None
-            )
-            server.start()
-            try:
-                for path in ("/", "/models/fraud-detector", f"/models/fraud-detector/{names[0]}"):
-                    port = server.addresses[0].port
-                    taken, size = taken_milliseconds(port, path, given.times)
-                    result = {
-                        "page": path,
-                        "features": given.features,
-                        "bytes": size,
-                        "median_ms": round(statistics.median(taken), 1),
-                        "p90_ms": round(statistics.quantiles(taken, n=10)[-1], 1),
-                    }
-                    print(json.dumps(result), flush=True)  # noqa: T201
-            finally:
-                server.stop()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_store(f"sqlite:///{Path(folder) / 'drift.db'}", now=now) as store,
+    ):
+        fill(store, snapshot, now, given.days)
+        server = Server(create_app(parts(snapshot, store)), ["127.0.0.1:0"], None, lambda _: None)
+        server.start()
+        try:
+            for path in ("/", "/models/fraud-detector", f"/models/fraud-detector/{names[0]}"):
+                port = server.addresses[0].port
+                taken, size = taken_milliseconds(port, path, given.times)
+                result = {
+                    "page": path,
+                    "features": given.features,
+                    "bytes": size,
+                    "median_ms": round(statistics.median(taken), 1),
+                    "p90_ms": round(statistics.quantiles(taken, n=10)[-1], 1),
+                }
+                print(json.dumps(result), flush=True)  # noqa: T201
+        finally:
+            server.stop()
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ def parts(series: int) -> WebParts:
         snapshots=tuple,
         runs=lambda _model, _limit: [],
         history=lambda *_, **__: [],
+        psi_history=lambda *_, **__: ([], [], np.zeros((0, 0))),
         detail=lambda *_: None,
         config_text=str,
         reload=lambda: None,

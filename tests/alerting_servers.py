@@ -14,7 +14,9 @@ from drift_exporter.demo.receiver import Receiver
 from drift_exporter.rules import Trial, write_trial
 from exporter_process import eventually, fetch
 
-ALERTMANAGER = "prometheus-alertmanager" if shutil.which("prometheus-alertmanager") else "alertmanager"
+ALERTMANAGER = (
+    "prometheus-alertmanager" if shutil.which("prometheus-alertmanager") else "alertmanager"
+)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from drift_exporter.config import STATISTICS
 from drift_exporter.detail import BinDetail, FeatureDetail, WindowDetail
 from drift_exporter.errors import StoreError
 from drift_exporter.snapshot import FeatureInfo, Run, SegmentResult, Snapshot, WindowResult
-from drift_exporter.verdict import Reason, State, Verdict
+from drift_exporter.verdict import Floats, Reason, State, Verdict
 from drift_exporter.web import texts
 from drift_exporter.web.parts import Score, WebParts
 from drift_exporter.web.server import create_app
@@ -109,10 +109,16 @@ def parts(snapshot: Snapshot = SNAPSHOT, **changed: object) -> WebParts:
     ) -> list[tuple[int, dict[str, Score]]]:
         return past(min(most, 40), names if features is None else list(features))  # type: ignore[call-overload]
 
+    def psi_history(*_: object, most: int) -> tuple[list[int], list[str], Floats]:
+        points = past(min(most, 40), names)
+        psi = [[scores[name][0] for name in names] for _, scores in points]
+        return [end for end, _ in points], names, np.array(psi)
+
     shown = replace(
         PARTS,
         snapshots=lambda: (snapshot,),
         history=history,
+        psi_history=psi_history,
         detail=lambda _, name: detail(name),
         clock=lambda: float(NOW),
     )
@@ -315,11 +321,8 @@ def test_a_thousand_features_fit_in_a_megabyte() -> None:
     names = [f"transactions_per_customer_{i:04}" for i in range(1000)]
     rng = np.random.default_rng(1)
     snapshot = model(names, *(window(w, 3600, rng.gamma(1, 0.1, 1000)) for w in ("1h", "24h")))
-    noisy = [
-        (NOW - 300 * i, {n: (float(v), "ok") for n, v in zip(names, row, strict=True)})
-        for i, row in enumerate(rng.gamma(1, 0.1, (40, 1000)))
-    ][::-1]
-    with serving(create_app(parts(snapshot, history=lambda *_, **__: noisy))) as client:
+    noisy = (list(range(NOW - 39 * 300, NOW + 1, 300)), names, rng.gamma(1, 0.1, (40, 1000)))
+    with serving(create_app(parts(snapshot, psi_history=lambda *_, **__: noisy))) as client:
         page = client.get("/models/credit")
 
     assert page.text.count("<svg") == 1000
@@ -333,7 +336,7 @@ def broken(*_: object, **__: object) -> Mapping[str, Score]:
 
 def test_without_a_store_the_scores_are_still_shown() -> None:
     """What cannot be read is said; what is in memory is shown."""
-    with serving(create_app(parts(history=broken, detail=broken))) as client:
+    with serving(create_app(parts(history=broken, psi_history=broken, detail=broken))) as client:
         of_model, of_feature = (
             client.get("/models/credit").text,
             client.get("/models/credit/shifted").text,

@@ -274,6 +274,33 @@ def test_history(store: Store) -> None:
     assert list(store.history("fraud", "1h", 0, 9000)) == []
 
 
+def test_history_of_few_windows(store: Store) -> None:
+    """Of many windows a few are read, evenly spread, the newest among them."""
+    for end in range(0, 10 * 300, 300):
+        store.record_run("churn", RUN, scores={"1h": (end, {"age": (end / 1000, "ok")})})
+
+    ends = [end for end, _ in store.history("churn", "1h", 0, 9000, most=4)]
+    every = list(store.history("churn", "1h", 0, 9000, most=10))
+
+    assert ends == [0, 900, 1800, 2700]
+    assert every == list(store.history("churn", "1h", 0, 9000))
+    assert list(store.history("fraud", "1h", 0, 9000, most=4)) == []
+
+
+def test_psi_of_all_features(store: Store) -> None:
+    """PSI comes as one table of the newest window's features; what had none is not a number."""
+    store.record_run("churn", RUN, scores={"1h": (300, {"gone": (9, "ok"), "age": (0.5, "ok")})})
+    store.record_run("churn", RUN, scores={"1h": (600, {"age": (0.25, "ok"), "new": (None, "ok")})})
+    store.record_run("churn", RUN, scores={"1h": (900, {"age": (0.75, "ok"), "new": (2, "ok")})})
+
+    ends, names, psi = store.psi_history("churn", "1h", 0, 9000, most=10)
+
+    assert (ends, names) == ([300, 600, 900], ["age", "new"])
+    np.testing.assert_array_equal(psi, [[0.5, np.nan], [0.25, np.nan], [0.75, 2]])
+    assert store.psi_history("churn", "1h", 0, 9000, most=1)[0] == [900]
+    assert store.psi_history("fraud", "1h", 0, 9000, most=9)[:2] == ([], [])
+
+
 def test_scores_of_a_window_are_replaced(store: Store) -> None:
     """A run that judges the same window again leaves one score."""
     for psi in (0.5, 0.75):

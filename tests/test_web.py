@@ -89,6 +89,7 @@ PARTS = WebParts(
     snapshots=lambda: (SNAPSHOT,),
     runs=some_runs,
     history=lambda *_, **__: [],
+    psi_history=lambda *_, **__: ([], [], np.zeros((0, 0))),
     detail=lambda *_: None,
     config_text=lambda: "models:\n- name: fraud\n",
     reload=lambda: None,

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -208,26 +208,13 @@ class App:
         with self._explaining:
             return explain(job, snapshot, feature)
 
-    def _history(
-        self,
-        model: str,
-        window: str,
-        since: int,
-        until: int,
-        *,
-        features: Collection[str] | None,
-        most: int,
-    ) -> Iterator[tuple[int, dict[str, tuple[float | None, str]]]]:
-        return self._opened_store().history(
-            model, window, since, until, features=features, most=most
-        )
-
     def _web_parts(self) -> WebParts:
         return WebParts(
             scrape=self._scrape,
             probe=self._probe,
             snapshots=self._shown,
-            history=self._history,
+            history=lambda *what, **how: self._opened_store().history(*what, **how),
+            psi_history=lambda *what, **how: self._opened_store().psi_history(*what, **how),
             detail=self._detail,
             runs=lambda model, limit: [
                 (stored.model, stored.run)

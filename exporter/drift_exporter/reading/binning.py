@@ -19,6 +19,9 @@ from drift_exporter.reading.slots import Slots, rows_per_slot, true_among
 MAX_COMPARED = 120
 """Cuts above which a search per value is faster than comparing with each."""
 
+MAX_WORDS = 128
+"""Words up to which the rows of each are counted, not those of each cell."""
+
 SPREAD_ROWS = 32_768
 """Rows whose cells are counted at once."""
 
@@ -68,6 +71,10 @@ class Binner:
             assert self._known is not None  # noqa: S101
             codes, words = texts(array, loose=loose)
             table = self._known.table(words)
+            alone = len(slots) == 1 and absent is None
+            if alone and slots[0].runs is not None and len(table) <= MAX_WORDS:
+                _tally_words(codes, table, slots[0], into[0])
+                return
             cells = np.take(table, codes, mode="clip")
         if absent is not None:
             cells[absent] = self.absent
@@ -138,6 +145,17 @@ class _Known:
         table[-1] = self.missing
         self._last = (words, table)
         return table
+
+
+def _tally_words(codes: NDArray[Any], table: NDArray[Any], slots: Slots, into: Vector) -> None:
+    """Add runs of words to ``into``, shape ``(slots, cells)``, by the cell of each word."""
+    plan = slots.plan
+    found = np.empty((len(table), len(plan.slots)), dtype=np.int64)
+    for i, (start, stop, _) in enumerate(slots.runs or ()):
+        found[:, i] = np.bincount(codes[start:stop], minlength=len(table))
+    cells = np.zeros((into.shape[1], len(plan.slots)), dtype=np.int64)
+    np.add.at(cells, table, found)
+    plan.add(into, cells)
 
 
 def _spread(cells: NDArray[Any], slots: Slots, into: Vector) -> None:

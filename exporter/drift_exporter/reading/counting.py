@@ -121,8 +121,7 @@ class Counter:
             if choice.stop is not None:
                 chosen = chosen & (micros < choice.stop)
             return np.where(chosen, 0, -1).astype(np.int32), [0] if chosen.any() else []
-        numbers = micros // choice.width
-        present = _distinct(numbers[chosen] if not chosen.all() else numbers)
+        present, codes = _numbered(micros, choice.width, chosen)
         stop = choice.stop
         if stop is not None and present.size and present[-1] * choice.width >= stop:
             per_slice = self._layout.size * 8 * (1 + sum(s.codes for s in self._segments))
@@ -133,7 +132,6 @@ class Counter:
                 present = present[present * choice.width < stop]
         if not present.size:
             return np.empty(0, dtype=np.int32), []
-        codes = _places(present, numbers)
         if not chosen.all():
             codes = np.where(chosen, codes, np.int32(-1))
         seconds = choice.width // MICROSECONDS
@@ -210,6 +208,25 @@ class _Segments:
             table = np.append(places(words, self._values), np.int32(missing))
             found[batch.first : batch.first + len(codes)] = table[codes]
         return found
+
+
+def _numbered(micros: Micros, width: int, chosen: NDArray[np.bool_]) -> tuple[Micros, Codes]:
+    """The slices that chosen rows lie in, in order, and which of them each row lies in.
+
+    Of a row that is not chosen the place says nothing.
+    """
+    whole = bool(chosen.all())
+    if whole and (micros[1:] >= micros[:-1]).all():
+        first, last = int(micros[0]) // width, int(micros[-1]) // width
+        if last - first < min(len(micros), MAX_TABLE):
+            numbers = np.arange(first, last + 1, dtype=np.int64)
+            bounds = np.searchsorted(micros, numbers * width)
+            rows = np.diff(bounds, append=len(micros))
+            present = numbers[rows > 0]
+            return present, np.repeat(np.arange(len(present), dtype=np.int32), rows[rows > 0])
+    numbers = micros // width
+    present = _distinct(numbers if whole else numbers[chosen])
+    return present, _places(present, numbers) if present.size else np.empty(0, dtype=np.int32)
 
 
 def _distinct(numbers: Micros) -> Micros:

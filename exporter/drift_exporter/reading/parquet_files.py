@@ -18,8 +18,8 @@ from drift_exporter.reading.listing import File
 from drift_exporter.reading.parts import FileState, Part
 from drift_exporter.reading.rows import Batch, Rows, RowsInMemory, Wanted
 
-BATCH_ROWS = 131_072
-"""Rows decoded at once: enough to be fast, few enough to stay near the cache."""
+BATCH_ROWS = 130_560
+"""Rows decoded at once: near the cache, and eight blocks of ``slots.BLOCK_ROWS``."""
 
 BATCH_VALUES = BATCH_ROWS
 """Values decoded at once: of short row groups many columns are read together."""

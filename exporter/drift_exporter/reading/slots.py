@@ -52,6 +52,8 @@ class _Block(NamedTuple):
     first: int
     stop: int
     starts: NDArray[np.intp]
+    sums: slice
+    """Where these sums stand among those of all blocks."""
 
 
 @dataclass(frozen=True)
@@ -73,18 +75,17 @@ class Plan:
 
     def sums(self, compare: Compare, against: NDArray[Any], values: NDArray[Any]) -> Vector:
         """Rows of each run that are true when compared, shape ``(len(against), runs)``."""
-        ends = np.cumsum([0, *(len(block.starts) for block in self.blocks)]).tolist()
-        sums = np.empty((len(against), ends[-1]), dtype=np.uint64)
+        sums = np.empty((len(against), self.blocks[-1].sums.stop), dtype=np.uint64)
         for first in range(0, len(against), GROUP):
             some = against[first : first + GROUP, None]
             flags = np.empty((len(some), BLOCK_ROWS), dtype=np.bool_)
             words = flags.view(np.uint64)
-            for block, at, end in zip(self.blocks, ends, ends[1:], strict=False):
+            for block in self.blocks:
                 rows = block.stop - block.first
                 filled = -(-rows // LANES)
                 flags[:, rows : filled * LANES] = False
                 compare(some, values[block.first : block.stop], out=flags[:, :rows])
-                out = sums[first : first + GROUP, at:end]
+                out = sums[first : first + GROUP, block.sums]
                 np.add.reduceat(words[:, :filled], block.starts, axis=1, out=out)
         found: Vector = np.add.reduceat(sums.view(np.uint8), self.lanes, axis=1, dtype=np.int64)
         return found if len(self.used) == len(self.lanes) else found[:, self.used]
@@ -146,7 +147,7 @@ class Slots:
             starts = _starts(inside, stop - first)
             sums = np.searchsorted(starts, inside // LANES)
             lanes.append((held + sums) * LANES + inside % LANES)
-            blocks.append(_Block(first, stop, starts))
+            blocks.append(_Block(first, stop, starts, slice(held, held + len(starts))))
             held += len(starts)
         used = np.flatnonzero(slots >= 0)
         return Plan(

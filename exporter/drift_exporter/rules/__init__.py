@@ -1,24 +1,16 @@
 """Config to Prometheus rules: recorded scores, alerts, and the files that Alertmanager needs.
 
 Knows which rule watches what and how its patience follows a model's interval; knows no
-threshold (thresholds are series that the exporter exposes) and writes no file.
+threshold (thresholds are series that the exporter exposes).
 """
 
-from drift_exporter.rules.generate import (
-    DASHBOARDS_URL,
-    EXPORTER_JOB,
-    RUNBOOKS_URL,
-    generate,
-    prometheus_rule,
-)
+from drift_exporter.rules.generate import Options, generate, prometheus_rule
 from drift_exporter.rules.recording import Limits
 from drift_exporter.rules.routing import Trial, example_files, write_trial
 
 __all__ = [
-    "DASHBOARDS_URL",
-    "EXPORTER_JOB",
-    "RUNBOOKS_URL",
     "Limits",
+    "Options",
     "Trial",
     "example_files",
     "generate",

@@ -46,8 +46,8 @@ class Alert:
     """Prometheus' ``keep_firing_for``: how long a recovery must hold."""
 
     escalated: bool = False
-    label: str = ""
-    """Label of a column that the alert is about, ``feature`` or ``output``."""
+    tier: str | None = None
+    """The tier, where the series does not bring it."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,11 @@ class Pace:
         """How long the exporter itself may be in trouble: three runs, at most 15 minutes."""
         return min(15 * MINUTE_SECONDS, 3 * self.interval_seconds)
 
+    def patient(self, name: str, expr: str, severity: str | None = None) -> Alert:
+        """An alert that waits for the second bad run, and ends after the second good one."""
+        two = self.two_runs_seconds
+        return Alert(name, expr, severity, wait_seconds=two, keep_seconds=two)
+
     def of(self, name: str, *matchers: str) -> str:
         """A selector of a series of these models."""
         inside = ", ".join(m for m in (*matchers, self.selector) if m)
@@ -115,19 +120,18 @@ def _routed(expr: str, *own: str, severity: str | None = None, tier: str = "") -
 
 
 def _score_alerts(pace: Pace) -> Iterator[Alert]:
-    patience = {"wait_seconds": pace.two_runs_seconds, "keep_seconds": pace.two_runs_seconds}
     names = {"feature": "ModelDriftFeatureDrifted", "prediction": "ModelDriftPredictionDrifted"}
     for role, label in ROLES.items():
         over = f"{pace.of(agreed_of(role))} > 1"
-        yield Alert(names[role], _routed(over, label, "statistic"), label=label, **patience)
+        yield pace.patient(names[role], _routed(over, label, "statistic"))
     over = "\nor\n".join(f"{pace.of(segment_of(role))} > 1" for role in ROLES)
     labels = ("segment_by", "segment", *ROLES.values())
-    yield Alert("ModelDriftSegmentDrifted", _routed(over, *labels), **patience)
+    yield pace.patient("ModelDriftSegmentDrifted", _routed(over, *labels))
     wide = f"{pace.of(SHARE_OVER)} > on () group_left () {limit('widespread_share')}"
     name = "ModelDriftWidespread"
-    yield Alert(name, _routed(wide, severity="critical"), "critical", **patience)
+    yield pace.patient(name, _routed(wide, severity="critical"), "critical")
     low = _routed(wide, severity="warning", tier='tier="low"')
-    yield Alert(name, low, "warning", **patience)
+    yield pace.patient(name, low, "warning")
     yield from _sustained_alerts(pace)
 
 
@@ -168,50 +172,39 @@ def _quality_alerts(pace: Pace) -> Iterator[Alert]:
     # A fault of the data shows at once in the shortest window; a day would hide it for hours.
     for statistic in RATES:
         ratio = pace.of(ratio_of("feature"), f'statistic="{statistic}"')
-        over = (
-            f"{ratio} > 1\n"
-            "and ignoring (feature, statistic, severity)\n"
-            f"{SHORTEST}"
-        )
-        yield Alert(
-            QUALITY_ALERTS[statistic],
-            _routed(over, "feature", "window", "statistic"),
-            wait_seconds=pace.two_runs_seconds,
-            keep_seconds=pace.two_runs_seconds,
-            label="feature",
-        )
+        over = f"{ratio} > 1\nand ignoring (feature, statistic, severity)\n{SHORTEST}"
+        routed = _routed(over, "feature", "window", "statistic")
+        yield pace.patient(QUALITY_ALERTS[statistic], routed)
 
 
 def _data_alerts(pace: Pace) -> Iterator[Alert]:
-    patience = {"wait_seconds": pace.two_runs_seconds, "keep_seconds": pace.two_runs_seconds}
     reason = 'reason=~"column_missing|reference_empty"'
     lost = "\nor\n".join(
         f"max without (instance, pod, window) "
         f"({pace.of(f'modeldrift_{role}_not_evaluated', reason)})"
         for role in ROLES
     )
-    yield Alert(
+    yield pace.patient(
         "ModelDriftFeatureNotEvaluated",
         _routed(lost, "reason", *ROLES.values(), severity="warning"),
         "warning",
-        **patience,
     )
-    scored = f"max without (instance, pod, window, feature) ({pace.of('modeldrift_feature_evaluated')})"
+    scored = (
+        f"max without (instance, pod, window, feature) ({pace.of('modeldrift_feature_evaluated')})"
+    )
     few = pace.of("modeldrift_feature_not_evaluated", 'reason="too_few_rows"')
     too_few = (
         f"{scored} == 0\n"
         f"and ignoring (reason)\n"
         f"max without (instance, pod, window, feature) ({few})"
     )
-    yield Alert(
-        "ModelDriftTooFewRows", _routed(too_few, severity="warning"), "warning", **patience
-    )
+    yield pace.patient("ModelDriftTooFewRows", _routed(too_few, severity="warning"), "warning")
     rows = f"max without (instance, pod) ({pace.of('modeldrift_window_rows')})"
     name = "ModelDriftNoData"
     all_empty = f"max without (window) ({rows}) == 0"
-    yield Alert(name, _routed(all_empty, severity="critical"), "critical", **patience)
+    yield pace.patient(name, _routed(all_empty, severity="critical"), "critical")
     short_empty = f"{rows} == 0\nand\n{SHORTEST}"
-    yield Alert(name, _routed(short_empty, "window", severity="warning"), "warning", **patience)
+    yield pace.patient(name, _routed(short_empty, "window", severity="warning"), "warning")
 
 
 def _run_alerts(pace: Pace) -> Iterator[Alert]:
@@ -235,9 +228,7 @@ def _run_alerts(pace: Pace) -> Iterator[Alert]:
         slack,
     )
     failing = f"{held('modeldrift_run_success')} == 0"
-    yield Alert(
-        "ModelDriftRunFailing", _routed(failing, severity="warning"), "warning", two, slack
-    )
+    yield Alert("ModelDriftRunFailing", _routed(failing, severity="warning"), "warning", two, slack)
     slow = (
         f"{held('modeldrift_run_duration_seconds')}\n/ {interval}\n"
         f"> on () group_left () {limit('slow_run_share')}"
@@ -263,9 +254,7 @@ def _age_alerts(pace: Pace) -> Iterator[Alert]:
         f"time() - max without (instance, pod) ({created})\n"
         f"> on () group_left () {limit('reference_age_seconds')}"
     )
-    yield Alert(
-        "ModelDriftReferenceOld", _routed(old, severity="warning"), "info", HOUR_SECONDS
-    )
+    yield Alert("ModelDriftReferenceOld", _routed(old, severity="warning"), "info", HOUR_SECONDS)
     trained = pace.of("modeldrift_model_trained_timestamp_seconds")
     cadence = pace.of("modeldrift_model_retrain_interval_seconds")
     overdue = (
@@ -277,14 +266,18 @@ def _age_alerts(pace: Pace) -> Iterator[Alert]:
     )
 
 
-def exporter_alerts(job: str, pace: Pace, *, watchdog: bool) -> Iterator[Alert]:
-    """All alerts about the exporter itself; ``job`` is that of its scrape config."""
+def exporter_alerts(job: str, pace: Pace, tier: str | None, *, watchdog: bool) -> Iterator[Alert]:
+    """All alerts about the exporter itself.
+
+    ``job`` is that of its scrape config, ``tier`` the highest of its models: an exporter that is
+    gone is as bad as what nobody watches now.
+    """
     wait = pace.patience_seconds
     up = f'up{{job="{job}"}}'
     none_up = f"max without (instance, pod) ({up}) == 0"
-    yield Alert("ModelDriftExporterDown", none_up, "critical", wait)
+    yield Alert("ModelDriftExporterDown", none_up, "critical", wait, tier=tier)
     yield Alert("ModelDriftExporterDown", f"{up} == 0", "warning", wait)
-    yield Alert("ModelDriftExporterAbsent", f"absent({up})", "critical", wait)
+    yield Alert("ModelDriftExporterAbsent", f"absent({up})", "critical", wait, tier=tier)
     for name, expr in {
         "ModelDriftExporterSeriesDropped": "modeldrift_exporter_series_dropped[5m]) > 0",
         "ModelDriftExporterConfigReloadFailed": (

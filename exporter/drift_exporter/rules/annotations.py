@@ -11,7 +11,12 @@ SHOWN_COLUMNS = 5
 """Columns that the description of a whole model names, the furthest over their threshold."""
 
 FOLD = "max without (instance, pod)"
-SHORT, WHOLE, SHARE, SPAN = "printf `%.3g`", "printf `%.0f`", "humanizePercentage", "humanizeDuration"
+SHORT, WHOLE, SHARE, SPAN = (
+    "printf `%.3g`",
+    "printf `%.0f`",
+    "humanizePercentage",
+    "humanizeDuration",
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,9 @@ def _labels(*names: str) -> tuple[str, ...]:
 
 def _first(query: str, shown: str, before: str = "", after: str = "") -> str:
     """The first value of a query between two texts; nothing at all where there is none."""
-    return f"{{{{ with {query} }}}}{before}{{{{ . | first | value | {shown} }}}}{after}{{{{ end }}}}"
+    return (
+        f"{{{{ with {query} }}}}{before}{{{{ . | first | value | {shown} }}}}{after}{{{{ end }}}}"
+    )
 
 
 def _of_model(series: str, shown: str, before: str = "", after: str = "") -> str:
@@ -70,9 +77,7 @@ def scores(role: str) -> str:
     label = ROLES[role]
     column = _labels("job", "model", label)
     matchers = f"job=%q,model=%q,{label}=%q"
-    score = _query(
-        f"{score_of(role)}{{{matchers},statistic=%q}}", *column, "$labels.statistic"
-    )
+    score = _query(f"{score_of(role)}{{{matchers},statistic=%q}}", *column, "$labels.statistic")
     threshold = _query(
         f"{FOLD} (modeldrift_{role}_threshold{{{matchers},window=%q,statistic=%q,severity=%q}})",
         *column,
@@ -126,9 +131,7 @@ def worst_columns(role: str) -> str:
 
 def window_rows() -> str:
     """Rows of the model in each window."""
-    query = _query(
-        f"{FOLD} (modeldrift_window_rows{{job=%q,model=%q}})", *_labels("job", "model")
-    )
+    query = _query(f"{FOLD} (modeldrift_window_rows{{job=%q,model=%q}})", *_labels("job", "model"))
     return (
         f"{{{{ range $i, $_ := {query} | sortByLabel `window` }}}}{{{{ if $i }}}},{{{{ end }}}}"
         " {{ .Value | printf `%.0f` }} in {{ .Labels.window }}{{ end }}"
@@ -233,7 +236,8 @@ def _texts() -> dict[str, Text]:
         ),
         "ModelDriftSustained": Text(
             "Drift of the model has lasted so long that it is not going away by itself.",
-            "Columns over their threshold without a break: {{ $value | printf `%.0f` }} or more. Now:"
+            "Columns over their threshold without a break: "
+            "{{ $value | printf `%.0f` }} or more. Now:"
             + worst_columns("feature")
             + worst_columns("prediction")
             + " rows:"

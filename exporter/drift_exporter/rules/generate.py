@@ -5,7 +5,9 @@ Knows how models of a config share groups by their interval; writes no file.
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import get_args
 
 from drift_exporter.config import Config, ModelConfig, duration_of
 from drift_exporter.rules.alerts import Alert, Pace, exporter_alerts, model_alerts
@@ -15,111 +17,86 @@ from drift_exporter.rules.recording import Limits, Rule, limit_rules, score_rule
 DumpYaml = Callable[[object], str]
 IntervalOf = Callable[[ModelConfig], float]
 
-DASHBOARDS_URL = "https://grafana.example.com"
-RUNBOOKS_URL = "https://example.com/drift-exporter/runbooks"
-EXPORTER_JOB = "drift-exporter"
+TIERS: tuple[str, ...] = get_args(ModelConfig.model_fields["tier"].annotation)
+"""Tiers of models, the lowest first."""
 
 DEFAULT_INTERVAL_SECONDS: float = ModelConfig.model_fields["interval"].default.seconds
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the rules need to know of their surroundings."""
+
+    dashboards_url: str = "https://grafana.example.com"
+    """Grafana's root; alerts link to its dashboards."""
+
+    runbooks_url: str = "https://example.com/drift-exporter/runbooks"
+    """Folder of ``<Alert>.md``."""
+
+    exporter_job: str = "drift-exporter"
+    """Job of the exporter's scrape config."""
+
+    watchdog: bool = False
+    """Whether an alert that always fires is among them."""
+
+    limits: Limits = field(default_factory=Limits)
 
 
 def generate(
     config: Config | None,
     dump_yaml: DumpYaml,
+    options: Options | None = None,
     *,
-    dashboards_url: str = DASHBOARDS_URL,
-    runbooks_url: str = RUNBOOKS_URL,
-    exporter_job: str = EXPORTER_JOB,
-    watchdog: bool = False,
-    limits: Limits | None = None,
-    interval_of: IntervalOf | None = None,
+    interval_of: IntervalOf = lambda model: model.interval.seconds,
 ) -> str:
     """The rule file of a config, or without one that of any models of the default interval.
 
-    Parameters
-    ----------
-    config
-        Its models' intervals decide how patient their alerts are.
-    dump_yaml
-        Makes YAML of plain data.
-    dashboards_url, runbooks_url
-        Where alerts link to: Grafana's root, and the folder of ``<Alert>.md``.
-    exporter_job
-        Job of the exporter's scrape config.
-    watchdog
-        Whether an alert that always fires is among them.
-    limits
-        Limits that are not in the config.
-    interval_of
-        Longest gap between runs of a model in seconds, for those with a cron expression.
+    ``interval_of`` is the longest gap between a model's runs in seconds; to know it of a cron
+    expression is the scheduler's.
     """
-    groups = _groups(
-        config,
-        links=(dashboards_url.rstrip("/"), runbooks_url.rstrip("/")),
-        exporter_job=exporter_job,
-        watchdog=watchdog,
-        limits=limits or Limits(),
-        interval_of=interval_of,
-    )
-    return dump_yaml({"groups": groups})
+    return dump_yaml({"groups": _groups(config, options or Options(), interval_of)})
 
 
 def prometheus_rule(
     config: Config | None,
     dump_yaml: DumpYaml,
+    options: Options | None = None,
     *,
     name: str = "drift-exporter",
-    labels: dict[str, str] | None = None,
-    dashboards_url: str = DASHBOARDS_URL,
-    runbooks_url: str = RUNBOOKS_URL,
-    exporter_job: str = EXPORTER_JOB,
-    watchdog: bool = False,
-    limits: Limits | None = None,
-    interval_of: IntervalOf | None = None,
+    labels: Mapping[str, str] | None = None,
+    interval_of: IntervalOf = lambda model: model.interval.seconds,
 ) -> str:
-    """The same rules as an object of Kubernetes, for the Prometheus operator.
+    """The same rules as a Kubernetes object for the Prometheus operator.
 
-    ``name`` and ``labels`` are the object's; the other parameters are those of ``generate``.
+    ``name`` and ``labels`` are the object's; an operator may select objects by a label.
     """
-    groups = _groups(
-        config,
-        links=(dashboards_url.rstrip("/"), runbooks_url.rstrip("/")),
-        exporter_job=exporter_job,
-        watchdog=watchdog,
-        limits=limits or Limits(),
-        interval_of=interval_of,
-    )
     return dump_yaml(
         {
             "apiVersion": "monitoring.coreos.com/v1",
             "kind": "PrometheusRule",
-            "metadata": {"name": name, **({"labels": labels} if labels else {})},
-            "spec": {"groups": groups},
+            "metadata": {"name": name, **({"labels": dict(labels)} if labels else {})},
+            "spec": {"groups": _groups(config, options or Options(), interval_of)},
         }
     )
 
 
 def _groups(
-    config: Config | None,
-    *,
-    links: tuple[str, str],
-    exporter_job: str,
-    watchdog: bool,
-    limits: Limits,
-    interval_of: IntervalOf | None,
+    config: Config | None, options: Options, interval_of: IntervalOf
 ) -> list[dict[str, object]]:
-    paces = _paces(config, interval_of or (lambda model: model.interval.seconds))
+    paces = _paces(config, interval_of)
     several = len(paces) > 1
     groups: list[dict[str, object]] = [
-        {"name": "modeldrift-limits", "rules": limit_rules(limits)},
+        {"name": "modeldrift-limits", "rules": limit_rules(options.limits)},
         {"name": "modeldrift-scores", "rules": score_rules()},
     ]
     for pace in paces:
         every = str(duration_of(pace.interval_seconds))
         extra = {"run_interval": every} if several else {}
-        rules = _alerting(model_alerts(pace), links, extra)
+        rules = _alerting(model_alerts(pace), options, extra)
         groups.append({"name": f"modeldrift-models-{every}", "rules": rules})
-    own = exporter_alerts(exporter_job, paces[0], watchdog=watchdog)
-    groups.append({"name": "modeldrift-exporter", "rules": _alerting(own, links, {})})
+    tier = None if config is None else max((m.tier for m in config.models), key=TIERS.index)
+    own = exporter_alerts(options.exporter_job, paces[0], tier, watchdog=options.watchdog)
+    groups.append({"name": "modeldrift-exporter", "rules": _alerting(own, options, {})})
     return groups
 
 
@@ -149,15 +126,11 @@ def _matcher(operator: str, models: list[str]) -> str:
     return f'model{operator}"{escaped}"'
 
 
-def _alerting(
-    alerts: Iterable[Alert], links: tuple[str, str], extra: dict[str, str]
-) -> list[Rule]:
-    return [_alerting_rule(alert, *links, extra) for alert in alerts]
+def _alerting(alerts: Iterable[Alert], options: Options, extra: dict[str, str]) -> list[Rule]:
+    return [_alerting_rule(alert, options, extra) for alert in alerts]
 
 
-def _alerting_rule(
-    alert: Alert, dashboards_url: str, runbooks_url: str, extra: dict[str, str]
-) -> Rule:
+def _alerting_rule(alert: Alert, options: Options, extra: dict[str, str]) -> Rule:
     text = TEXTS[alert.name]
     rule: Rule = {"alert": alert.name, "expr": alert.expr}
     if alert.wait_seconds:
@@ -167,22 +140,22 @@ def _alerting_rule(
     labels = {
         **({"severity": alert.severity} if alert.severity else {}),
         **({"escalated": "true"} if alert.escalated else {}),
+        **({"tier": alert.tier} if alert.tier else {}),
         **extra,
     }
     if labels:
         rule["labels"] = labels
     values = "&".join(f"var-{v}={{{{ $labels.{v} | urlquery }}}}" for v in text.variables)
+    board = f"{options.dashboards_url.rstrip('/')}/d/{text.board}"
     rule["annotations"] = {
         "summary": text.summary,
         "description": _broken(text.description),
-        "runbook_url": f"{runbooks_url}/{alert.name}.md",
-        "dashboard_url": f"{dashboards_url}/d/{text.board}" + (f"?{values}" if values else ""),
+        "runbook_url": f"{options.runbooks_url.rstrip('/')}/{alert.name}.md",
+        "dashboard_url": f"{board}?{values}" if values else board,
     }
     return rule
 
 
 def _broken(template: str) -> str:
     """The template with its queries on lines of their own; the text that it makes is the same."""
-    return template.replace("{{ with query", "{{\n  with query").replace(
-        "{{ range", "{{\n  range"
-    )
+    return template.replace("{{ with query", "{{\n  with query").replace("{{ range", "{{\n  range")

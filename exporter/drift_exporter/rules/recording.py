@@ -45,7 +45,9 @@ def score_of(role: str) -> str:
 
 def ratio_of(role: str) -> str:
     """Name of the recorded scores of a role over their thresholds, by window."""
-    return f"model_{ROLES[role]}_window_statistic_severity:modeldrift_{role}_score_per_threshold:max"
+    return (
+        f"model_{ROLES[role]}_window_statistic_severity:modeldrift_{role}_score_per_threshold:max"
+    )
 
 
 def agreed_of(role: str) -> str:
@@ -91,7 +93,11 @@ def limit(name: str) -> str:
 def limit_rules(limits: Limits) -> list[Rule]:
     """One constant series per limit, so that no alert holds a number."""
     return [
-        {"record": LIMIT, "expr": f"{getattr(limits, field.name):g}", "labels": {"limit": field.name}}
+        {
+            "record": LIMIT,
+            "expr": f"{getattr(limits, field.name):g}",
+            "labels": {"limit": field.name},
+        }
         for field in fields(Limits)
     ]
 
@@ -153,7 +159,9 @@ def _model_rules() -> list[Rule]:
                 last_over_time(modeldrift_run_last_success_timestamp_seconds[5m])
               )
             )
-            / max without (instance, pod) (last_over_time(modeldrift_scores_stale_after_seconds[5m]))
+            / max without (instance, pod) (
+              last_over_time(modeldrift_scores_stale_after_seconds[5m])
+            )
             """,
         ),
     ]

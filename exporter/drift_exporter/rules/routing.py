@@ -47,11 +47,15 @@ def write_trial(
     config["templates"] = [str(folder / "*.tmpl")]
     for holder, key in list(_secrets(config)):
         secret = folder / "secrets" / Path(holder[key]).name
-        secret.write_text(trial.slack_url if key == "slack_api_url_file" else f"{secret.name}-trial")
+        secret.write_text(
+            trial.slack_url if key == "slack_api_url_file" else f"{secret.name}-trial"
+        )
         holder[key] = str(secret)
     config["global"]["pagerduty_url"] = trial.pagerduty_url
     for interval in config["time_intervals"]:
-        interval["time_intervals"] = [{}] if trial.office_hours == "always" else [{"years": ["1999"]}]
+        interval["time_intervals"] = (
+            [{}] if trial.office_hours == "always" else [{"years": ["1999"]}]
+        )
     for route in _routes(config["route"]):
         for key in ("group_wait", "group_interval", "repeat_interval"):
             if key in route:

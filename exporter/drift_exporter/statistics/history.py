@@ -27,7 +27,7 @@ MOST_OUTLIERS = 0.03
 SLOTS_MUST_CUT = 0.10
 """Slots are used where they cut the mean excess PSI by more than this share of it."""
 
-_SLOTS_MUST_CUT_ERRORS = 2.0
+_SLOTS_MUST_CUT_ERRORS = 3.0
 _MOST_UNCOMPARED = 0.02
 _QUARTERS = 4
 _MOST_TRIMS = 10

@@ -7,10 +7,19 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
+import numpy as np
 from sqlalchemy import Connection, delete, insert, select
 
 from drift_exporter.store import tables
-from drift_exporter.store.codec import Score, pack_names, pack_scores, unpack_names, unpack_scores
+from drift_exporter.store.codec import (
+    Score,
+    pack_names,
+    pack_scores,
+    unpack_names,
+    unpack_psi,
+    unpack_scores,
+)
+from drift_exporter.verdict import Floats
 
 Scores = Mapping[str, tuple[int, Mapping[str, Score]]]
 """By window, its end and the score of each feature."""
@@ -61,6 +70,38 @@ def read(
     most: int | None,
 ) -> Iterator[tuple[int, dict[str, Score]]]:
     """Scores of windows that end in ``[since, until]``, the oldest first."""
+    names: dict[int, list[str]] = {}
+    for end, list_id, scores in _rows(connection, model, window, between, most, names):
+        yield end, unpack_scores(scores, names[list_id], features)
+
+
+def read_psi(
+    connection: Connection, model: str, window: str, between: tuple[int, int], most: int
+) -> tuple[list[int], list[str], Floats]:
+    """Ends of windows, features of the newest one, and PSI of shape ``(ends, features)``."""
+    names: dict[int, list[str]] = {}
+    rows = list(_rows(connection, model, window, between, most, names))
+    known = names[rows[-1][1]] if rows else []
+    psi = np.full((len(rows), len(known)), np.nan)
+    for row, (_, list_id, scores) in enumerate(rows):
+        values = unpack_psi(scores, len(names[list_id]))
+        if names[list_id] == known:
+            psi[row] = values
+        else:
+            then = dict(zip(names[list_id], values, strict=True))
+            psi[row] = [then.get(name, np.nan) for name in known]
+    return [end for end, _, _ in rows], known, psi
+
+
+def _rows(
+    connection: Connection,
+    model: str,
+    window: str,
+    between: tuple[int, int],
+    most: int | None,
+    names: dict[int, list[str]],
+) -> Iterator[tuple[int, int, bytes]]:
+    """End, list of features and packed scores; the names of each list are put into ``names``."""
     t = tables.scores.c
     wanted = (t.model == model) & (t.window == window) & t.window_end.between(*between)
     query = select(t.window_end, t.feature_list_id, t.scores).order_by(t.window_end)
@@ -70,14 +111,13 @@ def read(
         ends = connection.execute(select(t.window_end).where(wanted).order_by(t.window_end))
         some = _spread(list(ends.scalars()), most)
         query = query.where(t.model == model, t.window == window, t.window_end.in_(some))
-    names: dict[int, list[str]] = {}
     streaming = connection.execution_options(yield_per=_ROWS_AT_ONCE)
     # A reader that stops early must not leave its cursor on a connection of the pool.
     with streaming.execute(query) as found:
         for row in found:
             if row.feature_list_id not in names:
                 names[row.feature_list_id] = _names(connection, row.feature_list_id)
-            yield row.window_end, unpack_scores(row.scores, names[row.feature_list_id], features)
+            yield row.window_end, row.feature_list_id, row.scores
 
 
 def _spread(ends: list[int], most: int) -> list[int]:

@@ -16,6 +16,7 @@ from drift_exporter.store.database import Database, open_database
 from drift_exporter.store.history import Scores
 from drift_exporter.store.runs import StoredRun
 from drift_exporter.store.slices import Series
+from drift_exporter.verdict import Floats
 
 
 class Store:
@@ -160,6 +161,17 @@ class Store:
         between = (since, until)
         with self._database.reading(f"read the scores of model {model!r}") as connection:
             yield from history.read(connection, model, window, between, features, most)
+
+    def psi_history(
+        self, model: str, window: str, since: int, until: int, *, most: int
+    ) -> tuple[list[int], list[str], Floats]:
+        """PSI of all features in windows that end in ``[since, until]``, for many small lines.
+
+        Ends of at most so many windows, evenly spread; the features of the newest one; and PSI
+        of shape ``(ends, features)``, NaN where there is none.
+        """
+        with self._database.reading(f"read the scores of model {model!r}") as connection:
+            return history.read_psi(connection, model, window, (since, until), most)
 
     def prune(
         self, now: float, retention_seconds: float, max_bytes: int, keep_since: Mapping[str, int]

@@ -7,6 +7,12 @@ contents forbids, and megabytes into a sidecar.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from math import isnan, nan
+
+import numpy as np
+
+from drift_exporter.verdict import Floats
 
 SPARK_WIDTH, SPARK_HEIGHT = 96, 22
 BOX = 1000
@@ -58,31 +64,43 @@ class Line:
     highest_at: int
 
 
-def spark(points: Sequence[Point], limit: float | None, span: tuple[int, int]) -> Spark | None:
-    """A small line, from 0 to the highest value or a little over the limit; None without values.
+def sparks(ends: Sequence[int], values: Floats, limits: Floats) -> list[Spark | None]:
+    """Small lines, each from 0 to its highest value or a little over its limit.
 
     Parameters
     ----------
-    points
-        In order of time.
-    limit
-        A value to be marked.
-    span
-        Times of the left and the right edge.
+    ends
+        Times, rising.
+    values
+        Values then, shape ``(times, lines)``; NaN: there is none.
+    limits
+        A value to be marked in each line, shape ``(lines,)``; NaN: none.
+
+    Returns
+    -------
+    list
+        None for a line without values.
     """
-    values = [value for _, value in points if value is not None]
-    if not values:
-        return None
-    highest = max(values)
-    top = max(highest, 1.2 * (limit or 0.0)) or 1.0
-    down = (SPARK_HEIGHT - 2) / top
-    return Spark(
-        line=_path(points, span, (SPARK_WIDTH - 2, 1.0), (SPARK_HEIGHT - 1, down)),
-        limit=None if limit is None else round(SPARK_HEIGHT - 1 - limit * down),
-        first=values[0],
-        last=values[-1],
-        highest=highest,
-    )
+    if not len(ends):
+        return [None] * len(limits)
+    x = np.rint(np.interp(ends, (ends[0], ends[-1]), (1, SPARK_WIDTH - 1))).astype(int).tolist()
+    highest = np.fmax.reduce(values, axis=0)
+    top = np.fmax(np.fmax(highest, 1.2 * limits), 1e-9)
+    bottom, down = SPARK_HEIGHT - 1, (SPARK_HEIGHT - 2) / top
+    heights = np.rint(bottom - values * down)
+    at = np.rint(bottom - limits * down)
+    return [
+        None
+        if np.isnan(highest[i])
+        else Spark(
+            line=_path(x, heights[:, i].tolist()),
+            limit=None if np.isnan(at[i]) else int(at[i]),
+            first=(seen := values[:, i][~np.isnan(values[:, i])])[0],
+            last=seen[-1],
+            highest=highest[i],
+        )
+        for i in range(len(limits))
+    ]
 
 
 def line(points: Sequence[Point], limits: Sequence[tuple[str, float]]) -> Line | None:
@@ -92,41 +110,33 @@ def line(points: Sequence[Point], limits: Sequence[tuple[str, float]]) -> Line |
         return None
     highest_at, highest = max(known, key=lambda point: point[1])
     top = 1.15 * max([highest, *(value for _, value in limits)]) or 1.0
-    span = (points[0][0], points[-1][0])
+    start, end = points[0][0], points[-1][0]
+    scale = BOX / max(end - start, 1)
     return Line(
-        path=_path(points, span, (BOX, 0.0), (BOX, BOX / top)),
+        path=_path(
+            [round((at - start) * scale) for at, _ in points],
+            [nan if value is None else round(BOX * (1 - value / top)) for _, value in points],
+        ),
         levels=tuple(
             Level(name, value, round(100 * (1 - value / top), 2)) for name, value in limits
         ),
-        start=span[0],
-        end=span[1],
+        start=start,
+        end=end,
         top=top,
         highest=highest,
         highest_at=highest_at,
     )
 
 
-def _path(
-    points: Sequence[Point],
-    span: tuple[int, int],
-    across: tuple[int, float],
-    upright: tuple[int, float],
-) -> str:
-    """A path of straight pieces, with a gap where there is no value."""
-    (start, end), (width, left), (bottom, down) = span, across, upright
-    scale = width / (end - start) if end > start else 0.0
-    parts: list[str] = []
-    x = y = 0
-    drawn = False
-    for at, value in points:
-        if value is None:
-            drawn = False
-            continue
-        to_x, to_y = round(left + (at - start) * scale), round(bottom - value * down)
-        if drawn:
-            parts.append(f"{to_x - x},{to_y - y}")
-        else:
-            # A point of no length is drawn by its round ends, so that one alone is seen.
-            parts.append(f"M{to_x},{to_y}l0,0")
-        x, y, drawn = to_x, to_y, True
-    return " ".join(parts)
+def _path(x: Sequence[int], y: Sequence[float]) -> str:
+    """A path of straight pieces, with a gap where a height is not a number."""
+    if not any(map(isnan, y)):
+        return _piece(x, y)
+    pieces = groupby(zip(x, y, strict=True), key=lambda point: isnan(point[1]))
+    return "".join(_piece(*zip(*piece, strict=True)) for gap, piece in pieces if not gap)
+
+
+def _piece(x: Sequence[int], y: Sequence[float]) -> str:
+    # It begins with a line of no length, drawn by its round ends: one point alone is seen.
+    steps = [f" {c - a},{d - b:.0f}" for a, b, c, d in zip(x, y, x[1:], y[1:], strict=False)]
+    return f"M{x[0]},{y[0]:.0f}l0,0{''.join(steps)}"

@@ -15,7 +15,7 @@ from drift_exporter.verdict import State
 from drift_exporter.web import pages
 from drift_exporter.web.any_path import ANYTHING
 from drift_exporter.web.parts import WebParts
-from drift_exporter.web.past import DAY_SECONDS, SPANS, SPARK_POINTS, feature_of, past_of
+from drift_exporter.web.past import SPANS, feature_of, psi_of
 from drift_exporter.web.views import fleet, model_view
 
 MOST_RUNS = 100
@@ -56,11 +56,11 @@ class PageRoutes:
             state=State(asked["state"]) if asked.get("state") in list(State) else None,
             text=asked.get("text", ""),
         )
-        past, error = past_of(self.parts, snapshot, DAY_SECONDS, SPARK_POINTS)
+        past, error = psi_of(self.parts, snapshot)
         view = model_view(
             snapshot, past, window=chosen.window, state=chosen.state, text=chosen.text
         )
-        ends = [end for found in past.values() for end, _ in found]
+        ends = [end for found in past.values() for end in found[0]]
         seconds = max(ends, default=0) - min(ends, default=0)
         return HTMLResponse(
             pages.model_page(self._frame("../"), snapshot, view, chosen, seconds, error)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from drift_exporter.detail import FeatureDetail
 from drift_exporter.snapshot import Run, Snapshot
+from drift_exporter.verdict import Floats
 
 Score = tuple[float | None, str]
 """PSI of a feature, None where it has none, and its state."""
@@ -41,11 +42,21 @@ class History(Protocol):
         window: str,
         since: int,
         until: int,
+        /,
         *,
         features: Collection[str] | None,
         most: int,
     ) -> Iterable[tuple[int, Mapping[str, Score]]]:
         """Scores of at most so many windows that end in ``[since, until]``, evenly spread."""
+
+
+class PsiHistory(Protocol):
+    """Gives PSI of all features in past windows."""
+
+    def __call__(
+        self, model: str, window: str, since: int, until: int, /, *, most: int
+    ) -> tuple[list[int], list[str], Floats]:
+        """Ends of windows, the oldest first, features, and PSI of shape ``(ends, features)``."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,7 @@ class WebParts:
     """Newest runs of a model, or of all; at most so many; the newest first."""
 
     history: History
+    psi_history: PsiHistory
     detail: Callable[[str, str], FeatureDetail | None]
     """A feature of a model in detail; None where there is none yet, or no such feature."""
 

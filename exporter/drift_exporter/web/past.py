@@ -6,9 +6,9 @@ Knows how much of the past is shown; never a page or a store.
 from drift_exporter.errors import StoreError
 from drift_exporter.snapshot import Snapshot
 from drift_exporter.web.parts import WebParts
-from drift_exporter.web.views import FeatureView, Past, feature_view
+from drift_exporter.web.views import FeatureView, Past, PastPsi, feature_view
 
-SPARK_POINTS = 40
+SPARK_POINTS = 32
 LINE_POINTS = 288
 """Points of the lines of a model's page and of a feature's."""
 
@@ -20,25 +20,15 @@ RUNS_AT_LEAST = 48
 """A model that runs once a day shows so many runs, not one day."""
 
 
-def past_of(
-    parts: WebParts, snapshot: Snapshot, seconds: int, points: int, feature: str | None = None
-) -> tuple[Past, str]:
-    """Scores of the past by window, of a feature or of all; and the error where there are none."""
-    seconds = max(seconds, int(RUNS_AT_LEAST * snapshot.interval_seconds))
-    only = None if feature is None else (feature,)
+def psi_of(parts: WebParts, snapshot: Snapshot) -> tuple[PastPsi, str]:
+    """PSI of all features of late, and the error where there is none."""
+    seconds = _at_least(snapshot, DAY_SECONDS)
     try:
         return {
-            window.window: list(
-                parts.history(
-                    snapshot.model,
-                    window.window,
-                    window.end - seconds,
-                    window.end,
-                    features=only,
-                    most=points,
-                )
+            w.window: parts.psi_history(
+                snapshot.model, w.window, w.end - seconds, w.end, most=SPARK_POINTS
             )
-            for window in snapshot.windows
+            for w in snapshot.windows
         }, ""
     except StoreError as error:
         return {}, str(error)
@@ -48,9 +38,28 @@ def feature_of(
     parts: WebParts, snapshot: Snapshot, name: str, seconds: int = DAY_SECONDS
 ) -> tuple[FeatureView | None, str]:
     """A feature with its past and its bins, and the error where the store cannot be read."""
-    past, error = past_of(parts, snapshot, seconds, LINE_POINTS, name)
+    seconds = _at_least(snapshot, seconds)
+    past: Past = {}
+    detail, error = None, ""
     try:
+        past = {
+            w.window: list(
+                parts.history(
+                    snapshot.model,
+                    w.window,
+                    w.end - seconds,
+                    w.end,
+                    features=(name,),
+                    most=LINE_POINTS,
+                )
+            )
+            for w in snapshot.windows
+        }
         detail = parts.detail(snapshot.model, name)
     except StoreError as failed:
-        detail, error = None, str(failed)
+        error = str(failed)
     return feature_view(snapshot, name, past, detail), error
+
+
+def _at_least(snapshot: Snapshot, seconds: int) -> int:
+    return max(seconds, int(RUNS_AT_LEAST * snapshot.interval_seconds))

@@ -13,7 +13,7 @@ from drift_exporter.config import SEVERITIES, STATISTICS
 from drift_exporter.detail import FeatureDetail, WindowDetail
 from drift_exporter.snapshot import FeatureInfo, Snapshot, WindowResult
 from drift_exporter.verdict import Floats, Reason, State
-from drift_exporter.web.charts import Line, Spark, line, spark
+from drift_exporter.web.charts import Line, Spark, line, sparks
 from drift_exporter.web.parts import Score
 from drift_exporter.web.summary import (
     Worst,
@@ -26,6 +26,10 @@ from drift_exporter.web.summary import (
 
 Past = Mapping[str, Sequence[tuple[int, Mapping[str, Score]]]]
 """By window, the ends of windows and the scores of features then, the oldest first."""
+
+
+PastPsi = Mapping[str, tuple[Sequence[int], Sequence[str], Floats]]
+"""By window, the ends of windows, features, and their PSI of shape ``(ends, features)``."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +172,7 @@ def fleet(snapshots: Iterable[Snapshot]) -> list[ModelRow]:
 
 def model_view(
     snapshot: Snapshot,
-    past: Past,
+    past: PastPsi,
     *,
     window: str = "",
     state: State | None = None,
@@ -197,7 +201,8 @@ def model_view(
         for i in sorted(found, key=lambda i: _order(found[i]))
         if state in (None, found[i][0].state) and wanted in snapshot.features[i].name.casefold()
     ]
-    rows = {i: _feature_row(snapshot, i, *found[i], past) for i in chosen}
+    lines = _sparks(snapshot, {i: found[i] for i in chosen}, past)
+    rows = {i: _feature_row(snapshot, i, *found[i], lines.get(i)) for i in chosen}
     return ModelView(
         features=tuple(r for i, r in rows.items() if snapshot.features[i].role == "feature"),
         predictions=tuple(r for i, r in rows.items() if snapshot.features[i].role == "prediction"),
@@ -248,6 +253,24 @@ def _model_row(snapshot: Snapshot) -> ModelRow:
     )
 
 
+def _sparks(
+    snapshot: Snapshot, found: Mapping[int, tuple[Worst, WindowResult]], past: PastPsi
+) -> dict[int, Spark | None]:
+    """The small line of each feature, of the window where it is worst."""
+    lines: dict[int, Spark | None] = {}
+    for window, (ends, names, psi) in past.items():
+        column = {name: at for at, name in enumerate(names)}
+        here = [
+            i
+            for i, (_, worst) in found.items()
+            if worst.window == window and snapshot.features[i].name in column
+        ]
+        values = psi[:, [column[snapshot.features[i].name] for i in here]]
+        limits = np.array([_mildest(found[i][1], i) for i in here], dtype=np.float64)
+        lines |= zip(here, sparks(ends, values, limits), strict=True)
+    return lines
+
+
 def _worst_windows(
     snapshot: Snapshot, windows: Iterable[WindowResult]
 ) -> dict[int, tuple[Worst, WindowResult]]:
@@ -271,12 +294,9 @@ def _order(found: tuple[Worst, WindowResult]) -> tuple[int, float, str]:
 
 
 def _feature_row(
-    snapshot: Snapshot, i: int, worst: Worst, window: WindowResult, past: Past
+    snapshot: Snapshot, i: int, worst: Worst, window: WindowResult, spark: Spark | None
 ) -> FeatureRow:
     statistic = worst.statistic
-    ends = past.get(window.window, ())
-    points = [(end, scores[worst.feature][0]) for end, scores in ends if worst.feature in scores]
-    span = (ends[0][0], ends[-1][0]) if ends else (0, 0)
     return FeatureRow(
         name=worst.feature,
         kind=snapshot.features[i].kind,
@@ -288,7 +308,7 @@ def _feature_row(
         warning=_limit(window, statistic, "warning", i),
         critical=_limit(window, statistic, "critical", i),
         ratio=worst.ratio or 0.0,
-        spark=spark(points, _mildest(window, i), span),
+        spark=spark,
     )
 
 
