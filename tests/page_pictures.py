@@ -1,15 +1,17 @@
-"""Pictures of the exporter's pages: ``python tests/page_pictures.py URL FOLDER [PREFIX]``.
+"""Pictures of the exporter's pages: ``python tests/page_pictures.py FOLDER [LOOK...]``.
 
-Follows the links from the first page to the worst model and its worst feature, and pictures
-each page wide and on a phone, light and dark.
+Runs through a day that drifts, follows the links from the first page to the worst model and
+its worst feature, and pictures each page wide and on a phone, light and dark.
 """
 
 import sys
+import tempfile
 from pathlib import Path
 
 from playwright.sync_api import Page
 
 from browser import PHONE, WIDE, Scheme, chromium, page_of
+from drifting_day import drifting_day
 
 LOOKS: tuple[tuple[str, tuple[int, int], Scheme], ...] = (
     ("wide", WIDE, "light"),
@@ -31,12 +33,16 @@ def places(page: Page, url: str) -> dict[str, str]:
     return found
 
 
-def main(url: str, folder: Path, looks: tuple[str, ...]) -> None:
+def main(folder: Path, looks: tuple[str, ...]) -> None:
     """Picture every page in every look, or in the looks named."""
     folder.mkdir(parents=True, exist_ok=True)
-    with chromium() as browser:
+    with (
+        tempfile.TemporaryDirectory() as day,
+        drifting_day(Path(day)) as running,
+        chromium() as browser,
+    ):
         with page_of(browser) as page:
-            addresses = places(page, url)
+            addresses = places(page, f"{running.url}/")
         for look, size, scheme in LOOKS:
             if looks and look not in looks:
                 continue
@@ -47,4 +53,4 @@ def main(url: str, folder: Path, looks: tuple[str, ...]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), tuple(sys.argv[3:]))
+    main(Path(sys.argv[1]), tuple(sys.argv[2:]))

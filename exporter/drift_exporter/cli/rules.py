@@ -7,7 +7,9 @@ import click
 
 from drift_exporter.cli.options import CONFIG_FILE, errors_end_here
 from drift_exporter.cli.serve import main
-from drift_exporter.rules import DASHBOARDS_URL, EXPORTER_JOB, RUNBOOKS_URL
+from drift_exporter.rules import Options
+
+DEFAULTS = Options()
 
 
 @main.command()
@@ -26,11 +28,15 @@ from drift_exporter.rules import DASHBOARDS_URL, EXPORTER_JOB, RUNBOOKS_URL
     show_default=True,
     help="A rule file, or a PrometheusRule object of the operator.",
 )
-@click.option("--dashboards-url", default=DASHBOARDS_URL, show_default=True, help="Grafana's root.")
 @click.option(
-    "--runbooks-url", default=RUNBOOKS_URL, show_default=True, help="Folder of <Alert>.md."
+    "--dashboards-url", default=DEFAULTS.dashboards_url, show_default=True, help="Grafana's root."
 )
-@click.option("--job", default=EXPORTER_JOB, show_default=True, help="Job of the scrape config.")
+@click.option(
+    "--runbooks-url", default=DEFAULTS.runbooks_url, show_default=True, help="Folder of <Alert>.md."
+)
+@click.option(
+    "--job", default=DEFAULTS.exporter_job, show_default=True, help="Job of the scrape config."
+)
 @click.option("--watchdog", is_flag=True, help="Add an alert that always fires.")
 @click.option(
     "--alertmanager-folder",
@@ -64,10 +70,7 @@ def rules(
     text = write(
         config,
         dump_yaml,
-        dashboards_url=dashboards_url,
-        runbooks_url=runbooks_url,
-        exporter_job=job,
-        watchdog=watchdog,
+        Options(dashboards_url, runbooks_url, job, watchdog),
         interval_of=lambda model: longest_gap_seconds(model.cron or model.interval.seconds),
     )
     click.echo(text, nl=False)
