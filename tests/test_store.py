@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, inspect, make_url, text
 
 from drift_exporter.counts import SliceKey, Vector
 from drift_exporter.errors import StoreError
@@ -509,11 +509,17 @@ def test_windows_go_before_size(store: Store) -> None:
     assert store.last_run("churn") is not None
 
 
-def test_the_schema_is_what_the_code_expects(url: str) -> None:
-    """The migrations, from the first on, end in the tables that the code uses."""
+@pytest.mark.parametrize("migrated", [False, True], ids=["made new", "migrated"])
+def test_the_schema_is_what_the_code_expects(url: str, migrated: bool) -> None:
+    """A new store and the migrations, from the first on, have the tables that the code uses."""
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    if migrated:
+        if engine.url.database and engine.dialect.name == "sqlite":
+            Path(engine.url.database).parent.mkdir()
+        with engine.begin() as connection:
+            schema.migrate(connection, url, None)
     open_store(url, now=0).close()
 
-    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
     with engine.connect() as connection:
         context = MigrationContext.configure(
             connection,
@@ -525,6 +531,10 @@ def test_the_schema_is_what_the_code_expects(url: str) -> None:
         )
         assert compare_metadata(context, tables.metadata) == []
         assert context.get_current_revision() == schema.HEAD
+        key = inspect(connection).get_pk_constraint(tables.VERSION_TABLE)
+        (version,) = inspect(connection).get_columns(tables.VERSION_TABLE)
+    assert (key["name"], key["constrained_columns"]) == ("drift_version_pkc", ["version_num"])
+    assert (str(version["type"]), version["nullable"]) == ("VARCHAR(32)", False)
     engine.dispose()
 
 

@@ -42,12 +42,16 @@ class Options:
     limits: Limits = field(default_factory=Limits)
 
 
+def _own_interval(model: ModelConfig) -> float:
+    return model.interval.seconds
+
+
 def generate(
     config: Config | None,
     dump_yaml: DumpYaml,
     options: Options | None = None,
     *,
-    interval_of: IntervalOf = lambda model: model.interval.seconds,
+    interval_of: IntervalOf = _own_interval,
 ) -> str:
     """The rule file of a config, or without one that of any models of the default interval.
 
@@ -64,7 +68,7 @@ def prometheus_rule(
     *,
     name: str = "drift-exporter",
     labels: Mapping[str, str] | None = None,
-    interval_of: IntervalOf = lambda model: model.interval.seconds,
+    interval_of: IntervalOf = _own_interval,
 ) -> str:
     """The same rules as a Kubernetes object for the Prometheus operator.
 

@@ -156,15 +156,16 @@ def psi_against_shares(
         )
     n = c.sum(axis=-1)
     usable = (n > 0) & (m > 0) & ~np.isnan(m)
-    rows = np.where(usable, m, 1.0)[..., np.newaxis]
+    # Without rows on a side any number of them will do: the answer is NaN.
+    rows, now = (np.where(usable, side, 1.0)[..., np.newaxis] for side in (m, n))
     r = np.where(usable[..., np.newaxis], q, 0.0) * rows
-    thin = r * np.minimum(1.0, n[..., np.newaxis] / rows) < THIN_ROWS * _ROUNDING
+    thin = r * np.minimum(1.0, now / rows) < THIN_ROWS * _ROUNDING
     r, w = _merged(r, thin), _merged(c.astype(np.float64), thin)
     kept = (r > 0) | (w > 0)
     bins = np.count_nonzero(kept, axis=-1)
     half = bins[..., np.newaxis] / 2
     reference = np.where(kept, (r + 0.5) / (rows + half), 1.0)
-    window = np.where(kept, (w + 0.5) / (n[..., np.newaxis] + half), 1.0)
+    window = np.where(kept, (w + 0.5) / (now + half), 1.0)
     psi = total((window - reference) * np.log(window / reference))
     return np.where(usable, psi, np.nan), np.where(usable, bins, 0)
 

@@ -271,7 +271,8 @@ def _compare(
     psi, bins = psi_against_shares(q, m, windows)
     holes = _window_sums((~timeline.used)[:, np.newaxis].astype(np.int64), width, ends)[:, 0]
     evaluable = (n >= rule.min_rows) & (bins >= 2) & (holes == 0)
-    rise = np.divide(windows[:, -1], n, out=np.zeros(n.shape), where=n > 0) - q[..., -1]
+    last = windows[:, -1:].sum(axis=-1)
+    rise = np.divide(last, n, out=np.zeros(n.shape), where=n > 0) - q[..., -1:].sum(axis=-1)
     rows = n.astype(np.float64)
     return _Compared(np.where(evaluable, psi, np.nan), bins, rows, m, rise)
 

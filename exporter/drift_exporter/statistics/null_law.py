@@ -7,9 +7,9 @@ With ``v = 1 / rows + 1 / reference_rows`` and ``K`` bins, PSI is a sum of weigh
 ``K - 2`` directions of weight ``v`` (sampling) and one of weight ``v + omega`` (sampling and the
 natural variation between windows), around a true PSI of ``delta``. Its first three cumulants are
 matched by a shifted and scaled chi-square [1]_ [2]_, which is the law itself where ``omega`` and
-``delta`` are 0. Where ``omega`` is some times ``v`` and ``alpha`` below 1e-6 the match is too light,
-by up to a third at 1e-40: there it orders windows, and the calibration on history, which uses the
-same law, takes the error up.
+``delta`` are 0. Where ``omega`` is some times ``v`` and ``alpha`` below 1e-6 the match is too
+light, its quantiles by up to a third at 1e-40: there it orders windows, and the calibration on
+history, which uses the same law, takes the error up.
 
 References
 ----------
@@ -40,6 +40,7 @@ SMALLEST_ALPHA = 1e-299
 """The smallest false-alarm probability that is told apart; it is a label by then."""
 
 _UNDERFLOW = 1e-290
+_ROUNDING = 1e-9
 _BISECTIONS = 60
 
 
@@ -111,7 +112,7 @@ def quantile(
     0.028435
     """
     probability = np.asarray(alpha, dtype=np.float64)
-    if not ((probability >= SMALLEST_ALPHA) & (probability < 1)).all():
+    if not ((probability >= SMALLEST_ALPHA * (1 - _ROUNDING)) & (probability < 1)).all():
         raise StatisticsError(
             f"alpha: found {probability.min():g} to {probability.max():g}; pass probabilities "
             f"from {SMALLEST_ALPHA:g} to below 1"

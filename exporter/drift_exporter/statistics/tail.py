@@ -22,6 +22,7 @@ CENSORED = 3
 """and those of them of which only is known that they were large: an old incident must not set
 the threshold of everything."""
 
+LEAST_SURPRISE = 0.3
 MOST_SURPRISE = -math.log10(SMALLEST_ALPHA)
 
 # Averages of calibrated runs on independent rows: 50 series, windows of 1 h every 5 minutes.
@@ -55,7 +56,7 @@ class Tail:
         return self.rate_per_90_days * (1 + excess / self.peaks) ** -self.peaks
 
     def surprise_for(self, budget_per_90_days: float) -> float:
-        """Surprise that so many episodes in 90 days reach, from 0 to 299.
+        """Surprise that so many episodes in 90 days reach, from 0.3 to 299.
 
         Raises
         ------
@@ -71,7 +72,7 @@ class Tail:
             excess = math.log(times)
         else:
             excess = self.peaks * math.expm1(math.log(times) / self.peaks)
-        return min(max(self.level + self.scale * excess, 0.0), MOST_SURPRISE)
+        return min(max(self.level + self.scale * excess, LEAST_SURPRISE), MOST_SURPRISE)
 
 
 @dataclass(frozen=True)

@@ -6,21 +6,36 @@ Knows versions, not what the tables are for.
 import logging
 from pathlib import Path
 
-from sqlalchemy import Column, Connection, MetaData, Table, Text, inspect, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    inspect,
+    select,
+)
 
 from drift_exporter.errors import StoreError
-from drift_exporter.store.tables import VERSION_TABLE
+from drift_exporter.store.tables import VERSION_TABLE, metadata
 
 HEAD = "0001"
 """The version of the schema that this code reads and writes."""
 
 _FOLDER = Path(__file__).parent / "migrations"
 
-_version = Table(VERSION_TABLE, MetaData(), Column("version_num", Text))
+_version = Table(
+    VERSION_TABLE,
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name=f"{VERSION_TABLE}_pkc"),
+)
+"""As alembic makes it."""
 
 
 def upgrade(connection: Connection, where: str) -> None:
-    """Run the migrations that the database lacks, in the transaction of the connection.
+    """Make the tables, or run the migrations that the database lacks, in its transaction.
 
     Raises
     ------
@@ -28,9 +43,23 @@ def upgrade(connection: Connection, where: str) -> None:
         If the schema is newer than this code.
     """
     found = _found(connection)
-    if found == HEAD:
-        return
-    # Alembic takes memory and time that a start on a current schema need not spend.
+    if found is None:
+        metadata.create_all(connection, checkfirst=False)
+        _version.create(connection)
+        connection.execute(_version.insert().values(version_num=HEAD))
+    elif found != HEAD:
+        migrate(connection, where, found)
+
+
+def migrate(connection: Connection, where: str, found: str | None) -> None:
+    """Run the migrations after the version that was found.
+
+    Raises
+    ------
+    StoreError
+        If the schema is newer than this code.
+    """
+    # Alembic takes memory and time that a start on a new or current schema need not spend.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
     from alembic.script import ScriptDirectory  # noqa: PLC0415
