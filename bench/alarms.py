@@ -28,6 +28,7 @@ from scipy.special import chdtrc, kolmogorov
 from drift_exporter.statistics.baselines import (
     SLOTS,
     Kind,
+    counts_by_slot,
     mixed_baseline,
     psi_against_shares,
     slot_of,
@@ -35,9 +36,10 @@ from drift_exporter.statistics.baselines import (
 from drift_exporter.statistics.calibration import Calibration, calibrate
 from drift_exporter.statistics.distances import ks_statistic
 from drift_exporter.statistics.divergences import js_distance
-from drift_exporter.statistics.history import Rule, Series, Timeline
-from drift_exporter.statistics.null_law import neg_log10_p, noise_floor, rate_threshold, threshold
+from drift_exporter.statistics.null_law import neg_log10_p, noise_floor, threshold
+from drift_exporter.statistics.rate_law import rate_threshold
 from drift_exporter.statistics.tail import Span, episodes, held
+from drift_exporter.statistics.timeline import Rule, Series, Timeline
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -91,8 +93,7 @@ class Compared:
         self.width = width
         self.kind = kind
         self.whole = history.sum(axis=0)
-        self.by_slot = np.zeros((SLOTS, history.shape[1]), dtype=np.int64)
-        np.add.at(self.by_slot, slots, history)
+        self.by_slot = counts_by_slot(history, slots)
 
     def windows(self, counts: Counts) -> Counts:
         """Rows per window and bin."""
@@ -286,7 +287,7 @@ def one_run(settings: Settings, seed: int) -> Outcome:
         delays.hours,
         calibration.neg_log10_alpha,
         float(np.median(thresholds)),
-        sum(one.baseline is Kind.SLOTS for one in calibration.series),
+        sum(one.baseline is Kind.SLOTS for one in calibration.series[: len(made)]),
     )
 
 
@@ -299,8 +300,7 @@ def report(settings: Settings, outcomes: list[Outcome]) -> str:
     lines = [
         f"\n## {settings.scenario}, {settings.rows_per_hour:g} rows/h, {len(outcomes)} runs, "
         f"{settings.bins} bins",
-        f"\nc* {surprise:.2f}, median threshold {limit:.3f}, "
-        f"slots for {slotted:.0f} of {settings.features}\n",
+        f"\nc* {surprise:.2f}, median threshold {limit:.3f}, slots for {slotted:.0f} features\n",
         "| rule | pages | se | worst | alarms of features | time in alarm |",
         "|---|---|---|---|---|---|",
     ]

@@ -12,6 +12,7 @@ from playwright.sync_api import Page
 
 from browser import PHONE, WIDE, Scheme, chromium, page_of
 from drifting_day import drifting_day
+from exporter_process import ExporterProcess, eventually
 
 LOOKS: tuple[tuple[str, tuple[int, int], Scheme], ...] = (
     ("wide", WIDE, "light"),
@@ -33,6 +34,12 @@ def places(page: Page, url: str) -> dict[str, str]:
     return found
 
 
+def _all_ran(running: ExporterProcess) -> bool:
+    models = running.api("models")
+    assert isinstance(models, list)
+    return all(model["last_run"] and model["next_run"] for model in models)
+
+
 def main(folder: Path, looks: tuple[str, ...]) -> None:
     """Picture every page in every look, or in the looks named."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -41,6 +48,7 @@ def main(folder: Path, looks: tuple[str, ...]) -> None:
         drifting_day(Path(day)) as running,
         chromium() as browser,
     ):
+        eventually(lambda: _all_ran(running), "a run of each model")
         with page_of(browser) as page:
             addresses = places(page, f"{running.url}/")
         for look, size, scheme in LOOKS:
@@ -49,7 +57,8 @@ def main(folder: Path, looks: tuple[str, ...]) -> None:
             with page_of(browser, size, scheme) as page:
                 for name, address in addresses.items():
                     page.goto(address)
-                    page.screenshot(path=folder / f"page-{name}-{look}.png", full_page=True)
+                    picture = folder / f"page-{name}-{look}.png"
+                    page.screenshot(path=picture, full_page=name in ("model", "feature"))
 
 
 if __name__ == "__main__":

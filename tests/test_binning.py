@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drift_exporter.profile import CategoryBins, Feature, Kind, NumericBins
-from drift_exporter.reading.arrow_values import numbers, strings, texts
+from drift_exporter.reading.arrow_numbers import numbers
+from drift_exporter.reading.arrow_texts import texts
+from drift_exporter.reading.arrow_values import strings
 from drift_exporter.reading.binning import Binner
 from drift_exporter.reading.slots import BLOCK_ROWS, Slots, slots_of
 

@@ -119,7 +119,8 @@ def test_pages_are_accessible(
 def test_the_contributions_add_up_to_the_exported_score(running: ExporterProcess) -> None:
     """What the bins add in the feature's document is the PSI that Prometheus gets."""
     answer = running.api("models/credit-risk/features/income")
-    for window in answer["windows"]:  # type: ignore[index,call-overload]
+    assert isinstance(answer, dict)
+    for window in answer["windows"]:
         found = window["distribution"]
         added = sum(b["contribution"] or 0.0 for b in found["bins"])
         exported = running.value(

@@ -14,6 +14,7 @@ from scipy import special
 
 from drift_exporter.statistics.baselines import (
     Kind,
+    counts_by_slot,
     mixed_baseline,
     psi_against_shares,
     slot_of,
@@ -27,11 +28,12 @@ from drift_exporter.statistics.calibration import (
     split_budget,
 )
 from drift_exporter.statistics.divergences import bins_compared, psi
-from drift_exporter.statistics.history import Rule, Series, Timeline, evaluation_ends, replay
-from drift_exporter.statistics.null_law import neg_log10_p
+from drift_exporter.statistics.history import replay
+from drift_exporter.statistics.null_law import neg_log10_p, quantile
 from drift_exporter.statistics.pairs import StatisticsError
 from drift_exporter.statistics.power import NUMERIC_SHARES
 from drift_exporter.statistics.tail import Tail, analytic_tail, episodes, fitted_tail, held
+from drift_exporter.statistics.timeline import Rule, Series, Timeline, evaluation_ends
 
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -278,7 +280,7 @@ def test_a_budget_is_spent_at_its_surprise(
     tail = Tail(level, scale, rate, peaks)
     surprise = tail.surprise_for(budget)
 
-    assert tail.pages_per_90_days(max(surprise, level)) == pytest.approx(budget)
+    assert float(tail.pages_per_90_days(surprise)) == pytest.approx(budget)
     assert tail.surprise_for(budget / 2) > surprise
 
 
@@ -351,7 +353,7 @@ def test_series_that_move_as_one_cost_as_much_as_one() -> None:
 
 
 def test_a_smaller_budget_makes_a_smaller_alpha() -> None:
-    """Fewer false pages allowed, a smaller alpha; it is expected to cost just the budget."""
+    """Fewer false pages allowed, a smaller alpha; its thresholds are to cost just the budget."""
     budgets = (0.1, 0.5, 1.0, 3.0, 10.0)
     found = [
         calibrate(_steady(2), _timeline(28 * DAY), dataclasses.replace(RULE, budget_per_90_days=b))
@@ -359,8 +361,11 @@ def test_a_smaller_budget_makes_a_smaller_alpha() -> None:
     ]
 
     assert sorted(one.alpha for one in found) == [one.alpha for one in found]
-    spent = [one.false_pages_per_90_days(one.neg_log10_alpha) for one in found]
-    assert spent == pytest.approx(budgets)
+    for one, budget in zip(found, budgets, strict=True):
+        omega = np.array([series.omega for series in one.series])
+        natural = quantile(one.alpha, 12, 1000, 600_000, omega)
+        alarms = one.false_alarms_per_90_days(natural, 12, 1000, 600_000)
+        assert alarms == pytest.approx([budget / 2, budget / 2])
 
 
 def test_incidents_of_the_history_are_told() -> None:
@@ -484,6 +489,9 @@ def test_the_parts_of_a_budget_add_up(budget: float, weights: list[float]) -> No
         ),
         pytest.param(
             lambda: mixed_baseline([[1, 2]], [1, 2]), "over the same slots", id="other slots"
+        ),
+        pytest.param(
+            lambda: counts_by_slot([[1, 2]], [1, 2]), "one slot for each", id="more slots"
         ),
         pytest.param(
             lambda: psi_against_shares([0.5, 0.5], 1, [1, 2, 3]), "one profile", id="other bins"

@@ -17,11 +17,11 @@ from drift_exporter.statistics.null_law import (
     noise_floor,
     p_value,
     quantile,
-    rate_threshold,
     threshold,
 )
 from drift_exporter.statistics.pairs import StatisticsError
 from drift_exporter.statistics.power import NUMERIC_SHARES, smallest_psi, smallest_shift
+from drift_exporter.statistics.rate_law import rate_threshold
 
 Case = dict[str, Any]
 

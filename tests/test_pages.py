@@ -187,6 +187,28 @@ def test_features_come_worst_first_and_predictions_apart(client: httpx.Client) -
     assert names_in(page, "segments")[0] == "shifted"
 
 
+def test_importance_decides_among_equals() -> None:
+    """Of two features of one state, the one of more weight comes first."""
+    snapshot = model(["low", "high", "calm"], window("1h", 3600, [0.5, 0.3, 0.01]))
+    low, high, calm = snapshot.features
+    weighed = replace(
+        snapshot, features=(low, replace(high, importance=3.0), replace(calm, importance=100.0))
+    )
+    with serving(create_app(parts(weighed))) as client:
+        assert names_in(client.get("/models/credit").text, "features") == ["high", "low", "calm"]
+        assert client.get("/api/v1/models").json()[0]["worst"]["feature"] == "high"
+
+
+def test_a_prediction_is_named_where_no_feature_is_as_bad() -> None:
+    """The first page names a feature before a prediction of the same state."""
+    for psi, named in (([0.3, 0.9], "age"), ([0.15, 0.3], "score"), ([np.nan, 0.01], "score")):
+        snapshot = model(["age", "score"], window("1h", 3600, psi), predictions=1)
+        with serving(create_app(parts(snapshot))) as client:
+            assert named in links(client.get("/").text)
+            worst = client.get("/api/v1/models").json()[0]["worst"]
+        assert worst["feature"] == named
+
+
 @pytest.mark.parametrize(
     ("query", "features"),
     [

@@ -38,16 +38,30 @@ def demo(
     from rich.progress import Progress
 
     from drift_exporter.app import App, Options
+    from drift_exporter.config_file import dump_yaml, load, load_yaml
+    from drift_exporter.demo.receiver import receiving
     from drift_exporter.demo.stage import stage
+    from drift_exporter.rules import Trial, generate, write_trial
 
     console = Console()
-    with errors_end_here(), Progress(console=console, transient=True) as bar:
+
+    def tell(message: str) -> None:
+        console.print(f"\n{message}\n", markup=False, highlight=False, soft_wrap=True)
+
+    with (
+        errors_end_here(),
+        receiving(tell) as receiver,
+        Progress(console=console, transient=True) as bar,
+    ):
+        trial = Trial(receiver.slack_url, receiver.pagerduty_url, "10s", "20s", "1h")
         task = bar.add_task("seven days of history", total=1.0)
         with stage(
             folder,
             web_listen_address,
             drift_after_seconds=parse_duration(drift_after).seconds,
             drift_seconds=parse_duration(drift_for).seconds,
+            rules=lambda config: generate(load(config, os.environ), dump_yaml),
+            alerting=lambda beside: write_trial(beside, trial, load_yaml, dump_yaml),
             progress=lambda share: bar.update(task, completed=share),
         ) as found:
             bar.stop()

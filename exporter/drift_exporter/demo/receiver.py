@@ -4,9 +4,11 @@ Keeps what it gets and can tell it readably; knows nothing of drift and checks o
 real ones would refuse: a message that is no JSON, an event without key or action.
 """
 
+import argparse
 import http.server
 import json
 import re
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -111,8 +113,10 @@ def _plain(text: str) -> str:
 
 
 @contextmanager
-def receiving(told: Callable[[str], None] = lambda _: None) -> Iterator[Receiver]:
-    """Run a receiver on a free port of loopback for the time of the body.
+def receiving(
+    told: Callable[[str], None] = lambda _: None, address: tuple[str, int] = ("127.0.0.1", 0)
+) -> Iterator[Receiver]:
+    """Run a receiver, by default on a free port of loopback, for the time of the body.
 
     ``told`` gets the text of each message as it comes, from a thread of the server.
     """
@@ -137,7 +141,7 @@ def receiving(told: Callable[[str], None] = lambda _: None) -> Iterator[Receiver
         def log_message(self, *_: Any) -> None:
             """Stay silent: what arrives is told once."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with http.server.ThreadingHTTPServer(address, Handler) as server:
         server.daemon_threads = True
         receiver = Receiver(f"http://127.0.0.1:{server.server_address[1]}", told)
         thread = threading.Thread(target=server.serve_forever, name="receiver", daemon=True)
@@ -147,3 +151,20 @@ def receiving(told: Callable[[str], None] = lambda _: None) -> Iterator[Receiver
         finally:
             server.shutdown()
             thread.join()
+
+
+def main() -> None:
+    """Print what arrives at an address, until the process is told to end."""
+    parser = argparse.ArgumentParser(description="Play Slack's and PagerDuty's HTTP APIs.")
+    parser.add_argument("--listen-address", default="127.0.0.1:5001", help="host:port or :port")
+    host, _, port = parser.parse_args().listen_address.rpartition(":")
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    # All interfaces where no host is named: in a container nobody else is there.
+    with receiving(lambda text: print(text, flush=True), (host or "0.0.0.0", int(port))):  # noqa: S104, T201
+        ended.wait()
+
+
+if __name__ == "__main__":
+    main()

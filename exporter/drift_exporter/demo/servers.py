@@ -34,6 +34,10 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
+SILENT = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"
+"""Config of an Alertmanager that shows alerts and tells nobody."""
+
+
 @dataclass(frozen=True)
 class Servers:
     """Where the servers are, and what is to be said of those that are not."""
@@ -49,7 +53,9 @@ class Servers:
 
 
 @contextmanager
-def serving(folder: Path, exporter: str, path: str | None = None) -> Iterator[Servers]:
+def serving(
+    folder: Path, exporter: str, alerting: Path | None = None, path: str | None = None
+) -> Iterator[Servers]:
     """Run what is installed of Prometheus and Alertmanager, ready when the body begins.
 
     Parameters
@@ -57,7 +63,9 @@ def serving(folder: Path, exporter: str, path: str | None = None) -> Iterator[Se
     folder
         Gets their configs, data and logs; rule files are read from ``rules/*.yml`` in it.
     exporter
-        Host and port to scrape and to send alerts to.
+        Host and port to scrape.
+    alerting
+        Config of Alertmanager; without one it tells nobody.
     path
         Folders to look for the programs in, by default ``$PATH``.
 
@@ -84,8 +92,9 @@ def serving(folder: Path, exporter: str, path: str | None = None) -> Iterator[Se
                 return None
             return address
 
-        alerts = folder / "alertmanager.yml"
-        alerts.write_text(alertmanager_config(exporter))
+        alerts = alerting or folder / "alertmanager.yml"
+        if alerting is None:
+            alerts.write_text(SILENT)
         alertmanager = run(
             "prometheus-alertmanager",
             lambda program, address: [
@@ -136,22 +145,6 @@ def prometheus_config(exporter: str, alertmanager: str | None) -> str:
         "  - job_name: drift-exporter\n"
         "    static_configs:\n"
         f"      - targets: [{json.dumps(exporter)}]\n"
-    )
-
-
-def alertmanager_config(exporter: str) -> str:
-    """Alertmanager's config: every alert goes to the exporter, which opens incidents."""
-    return (
-        "route:\n"
-        "  receiver: drift-exporter\n"
-        "  group_by: [alertname, model]\n"
-        "  group_wait: 5s\n"
-        "  group_interval: 10s\n"
-        "receivers:\n"
-        "  - name: drift-exporter\n"
-        "    webhook_configs:\n"
-        f"      - url: {json.dumps(f'http://{exporter}/alerts')}\n"
-        "        send_resolved: true\n"
     )
 
 

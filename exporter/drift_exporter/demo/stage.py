@@ -34,7 +34,8 @@ APPEND_SECONDS = 1.0
 MARKER = ".drift-demo"
 """File by which a folder is known to be the demo's own."""
 
-HISTORY, LOG, CONFIG, DATA, RULES = "history.parquet", "live.jsonl", "drift.yml", "data", "rules"
+HISTORY, LOG, CONFIG, DATA = "history.parquet", "live.jsonl", "drift.yml", "data"
+RULES, ALERTING = "rules", "alerting"
 
 Clock = Callable[[], float]
 
@@ -86,7 +87,7 @@ def prepare(folder: Path, now: float, progress: Progress = lambda _: None) -> Pa
 
     What an earlier demo left in the folder goes. The folder must have been claimed.
     """
-    for name in (DATA, RULES, "prometheus", "prometheus-alertmanager"):
+    for name in (DATA, RULES, ALERTING, "prometheus", "prometheus-alertmanager"):
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / LOG).unlink(missing_ok=True)
     begin = now - BACKLOG_SECONDS
@@ -104,6 +105,7 @@ def stage(
     drift_after_seconds: float = 60,
     drift_seconds: float | None = None,
     rules: Callable[[Path], str] | None = None,
+    alerting: Callable[[Path], Path] | None = None,
     clock: Clock = time.time,
     progress: Progress = lambda _: None,
 ) -> Iterator[Stage]:
@@ -124,6 +126,8 @@ def stage(
         How long it lasts; by default to the end.
     rules
         Told the config's path before Prometheus starts, returns the text of a rule file.
+    alerting
+        Told a folder before Alertmanager starts, writes its config there and returns its path.
     clock
         Seconds since the epoch.
     progress
@@ -147,9 +151,10 @@ def stage(
         if rules is not None:
             (folder / RULES).mkdir()
             (folder / RULES / "drift.yml").write_text(rules(config), encoding="utf-8")
+        alerts = alerting(folder.resolve() / ALERTING) if alerting is not None else None
         exporter = reachable(exporter_address)
         tail = Tail(folder / LOG, now - BACKLOG_SECONDS, SEED, drift=drift)
-        with _growing(tail, clock), serving(folder, exporter) as servers:
+        with _growing(tail, clock), serving(folder, exporter, alerts) as servers:
             yield Stage(config, story(str(folder), exporter, servers, drift), drift)
 
 

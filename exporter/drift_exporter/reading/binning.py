@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drift_exporter.counts import TAIL_CELLS, Vector
-from drift_exporter.profile import CategoryBins, Feature, NumericBins
-from drift_exporter.reading.arrow_values import Floats, Mask, numbers, places, text_array, texts
+from drift_exporter.profile import CategoryBins, Feature, NumericBins, Profile
+from drift_exporter.reading.arrow_numbers import numbers
+from drift_exporter.reading.arrow_texts import texts
+from drift_exporter.reading.arrow_values import Floats, Mask, places, text_array
 from drift_exporter.reading.rows import Array
 from drift_exporter.reading.slots import Slots, rows_per_slot, true_among
 
@@ -85,6 +87,11 @@ class Binner:
         """Add rows that came without the column."""
         for matrix, shares in zip(into, slots, strict=True):
             matrix[:, self.absent] += rows_per_slot(shares)
+
+
+def binners_of(profile: Profile) -> dict[str, Binner]:
+    """A binner for each feature, by its name."""
+    return {feature.name: Binner(feature) for feature in profile.features}
 
 
 class _Cuts:
@@ -164,12 +171,17 @@ def _spread(cells: NDArray[Any], slots: Slots, into: Vector) -> None:
     low, high = slots.range
     if high < 0:
         return
-    counts = np.zeros((high - low + 1) * width, dtype=np.int64)
-    step = max(SPREAD_ROWS, len(counts))
+    size = (high - low + 1) * width
+    counts: Vector | int = 0
+    step = max(SPREAD_ROWS, size)
     for first in range(0, len(cells), step):
         places = (slots.codes[first : first + step] - np.int32(low)) * np.int32(width)
         places += cells[first : first + step]
-        counts += np.bincount(places, minlength=len(counts))
+        counts = (
+            np.bincount(places, minlength=size) + counts
+            if first
+            else np.bincount(places, minlength=size)
+        )
     # Slot -1, of rows that are not counted, is cut off.
     counted = max(low, 0)
-    into[counted : high + 1] += counts.reshape(-1, width)[counted - low :]
+    into[counted : high + 1] += np.reshape(counts, (-1, width))[counted - low :]

@@ -3,7 +3,7 @@
 Knows event time, slices and segments; knows no file and no format.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from drift_exporter.counts import SliceKey, Vector
 from drift_exporter.profile import MISSING_SEGMENT, OTHER_SEGMENT, Profile, SegmentColumn
-from drift_exporter.reading.arrow_values import places, text_array, texts
+from drift_exporter.reading.arrow_texts import texts
+from drift_exporter.reading.arrow_values import places, text_array
 from drift_exporter.reading.binning import Binner
 from drift_exporter.reading.event_time import (
     MICROSECONDS,
@@ -45,9 +46,16 @@ class _Way(NamedTuple):
 class Counter:
     """Counts rows on a profile."""
 
-    def __init__(self, profile: Profile, timestamp: str, choice: Choice, stop: Stop) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        binners: Mapping[str, Binner],
+        timestamp: str,
+        choice: Choice,
+        stop: Stop,
+    ) -> None:
         self._layout = profile.layout
-        self._binners = {feature.name: Binner(feature) for feature in profile.features}
+        self._binners = binners
         self._names = [feature.name for feature in profile.features]
         self._segments = [_Segments(segment) for segment in profile.segments]
         self._timestamp = timestamp

@@ -20,6 +20,7 @@ from drift_exporter import config
 from drift_exporter.config import masked_url
 from drift_exporter.errors import SchemaError, SourceError
 from drift_exporter.profile import CategorySketch, NumericSketch, Profile
+from drift_exporter.reading.binning import Binner, binners_of
 from drift_exporter.reading.counting import Counter
 from drift_exporter.reading.event_time import MICROSECONDS
 from drift_exporter.reading.found import Choice, Found
@@ -78,6 +79,7 @@ class FileSource:
         self._name = masked_url(where.url)
         self._sample = sample
         self._states: dict[object, FileState] = {}
+        self._binners: tuple[str, dict[str, Binner]] = ("", {})
         self._complained: set[tuple[object, ...]] = set()
 
     def columns(self) -> Mapping[str, Column]:
@@ -157,7 +159,7 @@ class FileSource:
         """
         files = list_files(self._where)
         choice = _choice(between)
-        counter = Counter(profile, self._where.timestamp, choice, lambda: False)
+        counter = self._counter(profile, choice, lambda: False)
         found = Found()
         timed = not choice.by_time
         for rows in self._all(files, counter.wanted, progress):
@@ -185,7 +187,7 @@ class FileSource:
             width=width * MICROSECONDS,
             sample=sampled_microseconds(self._sample),
         )
-        counter = Counter(profile, self._where.timestamp, choice, stop)
+        counter = self._counter(profile, choice, stop)
         run = Run(span, choice, Basis(profile.bins_hash, width))
         unread = _Unread(self._name, len(files), self._complained)
         states: dict[object, FileState] = {}
@@ -208,6 +210,12 @@ class FileSource:
     def close(self) -> None:
         """Forget what is kept."""
         self._states.clear()
+
+    def _counter(self, profile: Profile, choice: Choice, stop: Stop) -> Counter:
+        # Of features with many words binners take longer to make than a few new rows to count.
+        if self._binners[0] != profile.bins_hash:
+            self._binners = (profile.bins_hash, binners_of(profile))
+        return Counter(profile, self._binners[1], self._where.timestamp, choice, stop)
 
     def _count_file(self, file: File, state: FileState, counter: Counter, run: Run) -> None:
         with closing(reader_of(file, counter.wanted)) as reader:

@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from drift_exporter.profile import FEW_VALUES, GRID, SEEN_CAP, CategorySketch, NumericSketch
+from drift_exporter.reading.arrow_numbers import numbers
+from drift_exporter.reading.arrow_texts import texts
 from drift_exporter.reading.arrow_values import (
     Floats,
     Mask,
     number_array,
-    numbers,
     strings,
     text_array,
-    texts,
     valid,
     values,
 )

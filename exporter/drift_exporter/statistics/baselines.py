@@ -63,6 +63,29 @@ def slot_of(time_seconds: npt.ArrayLike, utc_offset_seconds: int = 0) -> Counts:
     return slot
 
 
+def counts_by_slot(counts: npt.ArrayLike, slots: npt.ArrayLike) -> Counts:
+    """Rows per slot and bin, shape ``(48, bins)``, of slices of shape ``(slices, bins)``.
+
+    Raises
+    ------
+    StatisticsError
+        If a count is negative or not an integer, or there is not one slot for each slice.
+
+    Examples
+    --------
+    >>> counts_by_slot([[1, 2], [3, 4], [5, 6]], [0, 25, 0])[[0, 25]].tolist()
+    [[6, 8], [3, 4]]
+    """
+    slices, of = checked_counts("slices", counts), checked_counts("slots", slots)
+    if of.shape != slices.shape[:1]:
+        raise StatisticsError(
+            f"slices have shape {slices.shape}, slots {of.shape}; pass one slot for each slice"
+        )
+    by_slot = np.zeros((SLOTS, slices.shape[1]), dtype=np.int64)
+    np.add.at(by_slot, of, slices)
+    return by_slot
+
+
 def mixed_baseline(slot_counts: npt.ArrayLike, window_rows: npt.ArrayLike) -> tuple[Floats, Floats]:
     """The reference in the window's mix of slots: its shares, and the rows they are worth.
 

@@ -21,17 +21,14 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from drift_exporter.statistics.baselines import Kind
-from drift_exporter.statistics.history import (
-    Rule,
-    Series,
-    Timeline,
-    evaluation_ends,
-    replay,
-)
-from drift_exporter.statistics.pairs import StatisticsError
+from drift_exporter.statistics.history import replay
+from drift_exporter.statistics.null_law import neg_log10_p
+from drift_exporter.statistics.pairs import Floats, StatisticsError
 from drift_exporter.statistics.tail import Tail, analytic_tail, episodes, fitted_tail, held
+from drift_exporter.statistics.timeline import Rule, Series, Timeline, evaluation_ends
 
 LEAST_HISTORY_DAYS = 14.0
 """History from which a calibration is one of history; 28 days are better."""
@@ -105,12 +102,34 @@ class Calibration:
         """The surprise that is drift."""
         return -math.log10(self.alpha)
 
-    def false_pages_per_90_days(self, neg_log10_p: float) -> float:
-        """False pages of a model whose every series pages at this surprise, held for ``for``.
+    def false_alarms_per_90_days(
+        self,
+        threshold: npt.ArrayLike,
+        bins: npt.ArrayLike,
+        rows: npt.ArrayLike,
+        reference_rows: npt.ArrayLike,
+    ) -> Floats:
+        """False alarms of each series in 90 days under thresholds of any origin.
 
-        Of one series alone it is, in the mean over the series, that divided by their number.
+        Parameters
+        ----------
+        threshold
+            PSI above which a series alarms once it was held for the rule's ``for``.
+        bins, rows, reference_rows
+            Of a usual window, as for `null_law.quantile`.
+
+        Returns
+        -------
+        ndarray
+            Shape ``(series,)``, in the order of `series`; a model's pages are at most the sum.
+            Each is the mean over the series of what the history's tail says of that surprise, so
+            those with the most variation have more. NaN where there is nothing to compare. Below
+            the level from which the tail was measured it is a lower bound.
         """
-        return self.tail.pages_per_90_days(neg_log10_p)
+        omega = np.array([one.omega for one in self.series])
+        surprise = neg_log10_p(threshold, bins, rows, reference_rows, omega)
+        alarms: Floats = self.tail.pages_per_90_days(surprise) / max(len(self.series), 1)
+        return alarms
 
     def to_json(self) -> str:
         """The calibration as text, from which `from_json` makes an equal one."""

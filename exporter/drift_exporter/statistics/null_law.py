@@ -33,15 +33,11 @@ DEFAULT_DELTA = 0.02
 DEFAULT_FLOOR = 0.05
 """PSI above the sampling noise below which nothing is drift, however sure we are."""
 
-RATE_TOLERANCE = 0.01
-"""Rise of a rate (missing, unseen, out of range) that is never drift: one percentage point."""
-
 SMALLEST_ALPHA = 1e-299
 """The smallest false-alarm probability that is told apart; it is a label by then."""
 
 _UNDERFLOW = 1e-290
 _ROUNDING = 1e-9
-_BISECTIONS = 60
 
 
 class _Match(NamedTuple):
@@ -225,7 +221,7 @@ def threshold(
     >>> threshold(2e-4, 12, [1000, 100_000], [20_000, 2_000_000]).round(3)
     array([0.08, 0.05])
     """
-    least = _not_negative("floor", floor)
+    least = not_negative("floor", floor)
     natural = quantile(alpha, bins, rows, reference_rows, omega)
     material = quantile(alpha, bins, rows, reference_rows, 0.0, delta)
     effect = least + noise_floor(bins, rows, reference_rows)
@@ -233,60 +229,12 @@ def threshold(
     return limit
 
 
-def rate_threshold(
-    alpha: npt.ArrayLike,
-    reference_share: npt.ArrayLike,
-    rows: npt.ArrayLike,
-    reference_rows: npt.ArrayLike,
-    omega: npt.ArrayLike = 0.0,
-    tolerance: npt.ArrayLike = RATE_TOLERANCE,
-) -> Floats:
-    """Share of the window's rows above which a rate (missing, unseen, ...) has risen.
-
-    A rate is PSI over two bins, so its threshold is the upper share at which that PSI meets
-    ``quantile(alpha, 2, ...)``, but at least ``tolerance`` above the reference. The share is the
-    plain one, ``count / rows``: smoothing is undone, so that "the rate is above its threshold"
-    and "PSI is above the quantile" are the same statement.
-
-    Parameters
-    ----------
-    alpha, rows, reference_rows, omega
-        As for `quantile`.
-    reference_share
-        Plain share of the reference, from 0 to 1.
-    tolerance
-        Rise that is never drift.
-
-    Returns
-    -------
-    ndarray
-        From ``tolerance`` to 1, of the broadcast shape; NaN without rows.
-
-    Raises
-    ------
-    StatisticsError
-        If ``alpha`` is not a probability, or one of the others is negative.
-
-    Examples
-    --------
-    >>> rate_threshold(2e-4, [0.01, 0.0001], 1000, 20_000).round(3)
-    array([0.025, 0.01 ])
-    """
-    share = _not_negative("reference_share", reference_share)
-    n, m = (np.asarray(side, dtype=np.float64) for side in (rows, reference_rows))
-    limit, q, n = np.broadcast_arrays(
-        quantile(alpha, 2, n, m, omega), (share * m + 0.5) / (m + 1), n
-    )
-    low, high = q.copy(), np.ones(q.shape)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        for _ in range(_BISECTIONS):
-            middle = (low + high) / 2
-            above = (middle - q) * (special.logit(middle) - special.logit(q)) > limit
-            low, high = np.where(above, low, middle), np.where(above, middle, high)
-        root = (high * (n + 1) - 0.5) / n
-    least = share + _not_negative("tolerance", tolerance)
-    bound: Floats = np.minimum(np.maximum(root, least), 1.0)
-    return np.where(np.isnan(limit), np.nan, bound)
+def not_negative(name: str, values: npt.ArrayLike) -> Floats:
+    """Return the values as floats, or say under ``name`` which of them is below 0."""
+    array = np.asarray(values, dtype=np.float64)
+    if (array < 0).any():
+        raise StatisticsError(f"{name}: found {array.min():g}; it cannot be negative")
+    return array
 
 
 def _bins_and_noise(
@@ -308,20 +256,13 @@ def _match(
     delta: npt.ArrayLike,
 ) -> _Match:
     k, v = _bins_and_noise(bins, rows, reference_rows)
-    w, d = _not_negative("omega", omega), _not_negative("delta", delta)
+    w, d = not_negative("omega", omega), not_negative("delta", delta)
     noisy = v + w
     mean = (k - 1) * v + w + d
     second = 2 * ((k - 2) * v**2 + noisy**2) + 4 * noisy * d
     third = 8 * ((k - 2) * v**3 + noisy**3) + 24 * noisy**2 * d
     degrees = 8 * second**3 / third**2
     return _Match(mean, np.sqrt(second / (2 * degrees)), degrees)
-
-
-def _not_negative(name: str, values: npt.ArrayLike) -> Floats:
-    array = np.asarray(values, dtype=np.float64)
-    if (array < 0).any():
-        raise StatisticsError(f"{name}: found {array.min():g}; it cannot be negative")
-    return array
 
 
 def _neg_log_tail(a: Floats, x: Floats) -> Floats:

@@ -8,6 +8,7 @@ from bisect import bisect_left, insort
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from drift_exporter.statistics.null_law import SMALLEST_ALPHA
 from drift_exporter.statistics.pairs import Floats, StatisticsError
@@ -48,12 +49,12 @@ class Tail:
     peaks: int | None
     """Peaks that the scale was estimated from. None: the scale is known, the tail exponential."""
 
-    def pages_per_90_days(self, surprise: float) -> float:
-        """Episodes in 90 days that reach a surprise; below the level as many as at the level."""
-        excess = max(surprise - self.level, 0.0) / self.scale
+    def pages_per_90_days(self, surprise: npt.ArrayLike) -> Floats:
+        """Episodes in 90 days that reach a surprise; below the level at least as many."""
+        excess = np.maximum(np.asarray(surprise, dtype=np.float64) - self.level, 0.0) / self.scale
         if self.peaks is None:
-            return self.rate_per_90_days * math.exp(-excess)
-        return self.rate_per_90_days * (1 + excess / self.peaks) ** -self.peaks
+            return np.asarray(self.rate_per_90_days * np.exp(-excess))
+        return np.asarray(self.rate_per_90_days * (1 + excess / self.peaks) ** -self.peaks)
 
     def surprise_for(self, budget_per_90_days: float) -> float:
         """Surprise that so many episodes in 90 days reach, from 0.3 to 299.

@@ -8,7 +8,7 @@ from math import isfinite
 
 import numpy as np
 
-from drift_exporter.snapshot import Snapshot, WindowResult
+from drift_exporter.snapshot import FeatureInfo, Snapshot, WindowResult
 from drift_exporter.verdict import Floats, State
 
 _RANK = {State.NOT_EVALUATED: 0, State.OK: 1, State.WARNING: 2, State.CRITICAL: 3}
@@ -41,14 +41,21 @@ def model_state(snapshot: Snapshot) -> State:
 
 
 def worst_feature(snapshot: Snapshot) -> Worst | None:
-    """The feature with the worst verdict, among equals the one nearest to its threshold."""
+    """The feature with the worst verdict, among equals the one nearest to its threshold.
+
+    How near counts by importance. A prediction follows its features: it is named only where no feature is as bad.
+    """
     found = [
-        worst
+        (_weight(info, worst), worst)
         for window in snapshot.windows
-        for worst in window_features(snapshot, window)
+        for info, worst in zip(snapshot.features, window_features(snapshot, window), strict=True)
         if worst.state is not State.NOT_EVALUATED
     ]
-    return max(found, key=lambda worst: (rank(worst.state), worst.ratio or 0.0), default=None)
+    return max(found, key=lambda each: each[0])[1] if found else None
+
+
+def _weight(info: FeatureInfo, worst: Worst) -> tuple[int, bool, float]:
+    return rank(worst.state), info.role == "feature", info.importance * (worst.ratio or 0.0)
 
 
 def window_features(snapshot: Snapshot, window: WindowResult) -> list[Worst]:

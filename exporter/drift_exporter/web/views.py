@@ -198,7 +198,7 @@ def model_view(
     wanted = text.casefold()
     chosen = [
         i
-        for i in sorted(found, key=lambda i: _order(found[i]))
+        for i in sorted(found, key=lambda i: _order(snapshot.features[i], found[i]))
         if state in (None, found[i][0].state) and wanted in snapshot.features[i].name.casefold()
     ]
     lines = _sparks(snapshot, {i: found[i] for i in chosen}, past)
@@ -288,9 +288,10 @@ def _weight(worst: Worst) -> tuple[int, float]:
     return rank(worst.state), -1.0 if worst.ratio is None else worst.ratio
 
 
-def _order(found: tuple[Worst, WindowResult]) -> tuple[int, float, str]:
+def _order(info: FeatureInfo, found: tuple[Worst, WindowResult]) -> tuple[int, float, str]:
+    """The worst state first, then what is nearest to its threshold, by importance."""
     state, ratio = _weight(found[0])
-    return -state, -ratio, found[0].feature
+    return -state, -info.importance * max(ratio, 0.0), info.name
 
 
 def _feature_row(
