@@ -244,7 +244,7 @@ def test_runbooks_and_papers_know_the_alerts() -> None:
 def test_runbooks_ask_for_what_is_there(path: Path) -> None:
     """A runbook has the same parts as all others, and queries only what exists."""
     text = path.read_text()
-    parts = ["Meaning", "Is it real?", "Impact", "Diagnosis", "What to do", "When to escalate"]
+    parts = ["Meaning", "Is it real?", "Impact", "Diagnosis", "What to do", "Escalate"]
 
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == parts
     names = set(re.findall(r"[\w:]*modeldrift_[\w:]+", text))

@@ -5,6 +5,7 @@ Knows the cells of a feature; knows no file, no clock and what no slot means.
 Numbers are compared with each cut, many rows at once: that beats a search per value by far.
 """
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -172,16 +173,15 @@ def _spread(cells: NDArray[Any], slots: Slots, into: Vector) -> None:
     if high < 0:
         return
     size = (high - low + 1) * width
-    counts: Vector | int = 0
+
+    def counted(rows: slice) -> Vector:
+        places = (slots.codes[rows] - np.int32(low)) * np.int32(width)
+        places += cells[rows]
+        return np.bincount(places, minlength=size)
+
     step = max(SPREAD_ROWS, size)
-    for first in range(0, len(cells), step):
-        places = (slots.codes[first : first + step] - np.int32(low)) * np.int32(width)
-        places += cells[first : first + step]
-        counts = (
-            np.bincount(places, minlength=size) + counts
-            if first
-            else np.bincount(places, minlength=size)
-        )
+    blocks = (slice(first, first + step) for first in range(0, len(cells), step))
+    counts = reduce(np.add, map(counted, blocks))
     # Slot -1, of rows that are not counted, is cut off.
-    counted = max(low, 0)
-    into[counted : high + 1] += np.reshape(counts, (-1, width))[counted - low :]
+    first = max(low, 0)
+    into[first : high + 1] += counts.reshape(-1, width)[first - low :]

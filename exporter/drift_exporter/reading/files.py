@@ -8,7 +8,6 @@ slices are asked for, so that an undisturbed process reads each row once althoug
 the last minutes again. It is a cache: a new ``FileSource`` gives the same counts.
 """
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -40,8 +39,7 @@ from drift_exporter.reading.source import (
     sampled_microseconds,
 )
 from drift_exporter.reading.text_files import TextReader
-
-log = logging.getLogger(__name__)
+from drift_exporter.reading.unread import Unread
 
 Between = tuple[float | None, float | None]
 
@@ -91,7 +89,7 @@ class FileSource:
             If no file matches, or none can be read.
         """
         files = list_files(self._where)
-        unread = _Unread(self._name, len(files), self._complained)
+        unread = Unread(self._name, len(files), self._complained)
         for file in sorted(files, key=lambda file: (file.mtime_ns, file.path), reverse=True):
             try:
                 found = columns_of(file)
@@ -189,7 +187,7 @@ class FileSource:
         )
         counter = self._counter(profile, choice, stop)
         run = Run(span, choice, Basis(profile.bins_hash, width))
-        unread = _Unread(self._name, len(files), self._complained)
+        unread = Unread(self._name, len(files), self._complained)
         states: dict[object, FileState] = {}
         for file in files:
             check(stop)
@@ -234,7 +232,7 @@ class FileSource:
         self, files: Sequence[File], wanted: Wanted, progress: Progress = lambda _: None
     ) -> Iterator[Rows]:
         """All rows of all files that can be read."""
-        unread = _Unread(self._name, len(files), self._complained)
+        unread = Unread(self._name, len(files), self._complained)
         total, done = sum(file.size for file in files) or 1, 0
         for file in files:
             progress(done / total)
@@ -269,41 +267,3 @@ def _newest(files: Sequence[File]) -> File:
 
 def _is_integer(column: Column | None) -> bool:
     return column is not None and column.kind == "integer"
-
-
-class _Unread:
-    """Files that could not be read; a problem of some, a failure if of all."""
-
-    def __init__(self, name: str, files: int, complained: set[tuple[object, ...]]) -> None:
-        self._name = name
-        self._files = files
-        self._complained = complained
-        self._found: list[tuple[File, BaseException]] = []
-
-    def note(self, file: File, error: BaseException) -> None:
-        """Remember a file, and tell of it once."""
-        self._found.append((file, error))
-        if file.content not in self._complained and not isinstance(error, FileNotFoundError):
-            self._complained.add(file.content)
-            log.warning(
-                "%s: %s cannot be read (%s); it is left out", self._name, file.name, _why(error)
-            )
-
-    def raise_if_all(self) -> None:
-        """Raise ``SourceError`` where no file could be read."""
-        if self._found and len(self._found) == self._files:
-            file, error = self._found[-1]
-            raise SourceError(
-                f"{self._name}: none of {self._files} files can be read; {file.name}: {_why(error)}"
-            ) from error
-
-
-def _why(error: BaseException) -> str:
-    """What went wrong, without a word of what stands in the file."""
-    if isinstance(error, PermissionError):
-        return "permission denied; let this user read it"
-    if isinstance(error, FileNotFoundError):
-        return "it is gone"
-    if isinstance(error, pa.ArrowException):
-        return "it is damaged, not complete yet, or of another format"
-    return type(error).__name__

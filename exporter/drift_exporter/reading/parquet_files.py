@@ -35,6 +35,8 @@ class ParquetReader:
         self._wanted = wanted
         self._handle: Any = None
         self._opened: Any = None
+        self._schema: Any = None
+        """Made once: of 10 000 columns it takes longer than to read some of them."""
 
     def parts(self, state: FileState) -> Iterator[Part]:
         """A part for each row group, with its newest event time where statistics tell."""
@@ -46,13 +48,14 @@ class ParquetReader:
                 for group in range(parquet.num_row_groups)
             ]
             has_rows = parquet.metadata.num_rows > 0
-            state.timed = _timed(parquet.schema_arrow, self._wanted) if has_rows else None
+            state.timed = _timed(self._schema, self._wanted) if has_rows else None
             state.listed = True
         yield from state.parts
 
     def rows(self, part: Part) -> Iterator[Rows]:
         """The rows of a row group."""
-        yield _Group(self._parquet(), part.start)
+        parquet = self._parquet()
+        yield _Group(parquet, part.start, frozenset(self._schema.names))
 
     def close(self) -> None:
         """Let go of the file."""
@@ -63,10 +66,11 @@ class ParquetReader:
         if self._opened is None:
             self._handle = self._file.open()
             parquet = pq.ParquetFile(self._handle)
+            self._schema = parquet.schema_arrow
             # Categories come as the codes of the file's own dictionary: nothing is built.
             coded = [
                 field.name
-                for field in parquet.schema_arrow
+                for field in self._schema
                 if field.name in self._wanted.text and types.is_string(field.type)
             ]
             if coded:
@@ -83,11 +87,11 @@ class _Group:
     loose = False
     unparsed = 0
 
-    def __init__(self, parquet: Any, group: int) -> None:
+    def __init__(self, parquet: Any, group: int, names: frozenset[str]) -> None:
         self._parquet = parquet
         self._group = group
         self.rows = int(parquet.metadata.row_group(group).num_rows)
-        self.names = frozenset(parquet.schema_arrow.names)
+        self.names = names
 
     def batches(self, names: Sequence[str]) -> Iterator[Batch]:
         """The columns named, a few at a time."""

@@ -123,8 +123,9 @@ class Calibration:
         ndarray
             Shape ``(series,)``, in the order of `series`; a model's pages are at most the sum.
             Each is the mean over the series of what the history's tail says of that surprise, so
-            those with the most variation have more. NaN where there is nothing to compare. Below
-            the level from which the tail was measured it is a lower bound.
+            those with the most variation have more. An estimate within a factor of 3 where windows
+            have about these rows; below the level from which the tail was measured a lower bound.
+            NaN where there is nothing to compare.
         """
         omega = np.array([one.omega for one in self.series])
         surprise = neg_log10_p(threshold, bins, rows, reference_rows, omega)

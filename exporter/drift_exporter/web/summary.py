@@ -43,7 +43,8 @@ def model_state(snapshot: Snapshot) -> State:
 def worst_feature(snapshot: Snapshot) -> Worst | None:
     """The feature with the worst verdict, among equals the one nearest to its threshold.
 
-    How near counts by importance. A prediction follows its features: it is named only where no feature is as bad.
+    How near counts by importance. A prediction follows its features: it is named only where no
+    feature is as bad.
     """
     found = [
         (_weight(info, worst), worst)
