@@ -4,12 +4,13 @@ import json
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.parse
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -251,6 +252,28 @@ def test_a_corrupt_store_is_set_aside(folder: Path) -> None:
         assert scores(running)["psi"].keys() == before["psi"].keys()
         assert "store made anew" in running.log()
     assert list(data.glob("drift.db.corrupt-*"))
+
+
+def test_a_store_that_cannot_be_written_costs_no_score(folder: Path) -> None:
+    """While another process holds the store's write lock, runs go on and say so; then it heals."""
+    config = folder / "drift.yml"
+    config.write_text(CONFIG.format(interval="1s"))
+    with exporter(config) as running:
+        running.wait_for_success("credit")
+        with closing(sqlite3.connect(folder / "drift-data" / "drift.db")) as holder:
+            holder.execute("BEGIN IMMEDIATE")
+            eventually(
+                lambda: running.value("modeldrift_exporter_store_writable") == 0.0,
+                "the gauge of the failed write",
+            )
+            assert running.value("modeldrift_run_success", model="credit") == 1.0
+            assert scores(running)["psi"]
+            holder.rollback()
+        eventually(
+            lambda: running.value("modeldrift_exporter_store_writable") == 1.0,
+            "the gauge of the next write",
+        )
+        assert "store not written" in running.log()
 
 
 def test_a_corrupt_profile_is_never_rebuilt_in_silence(folder: Path) -> None:

@@ -49,9 +49,14 @@ def config(*models: tuple[str, str], tier: str = "medium") -> Config:
     )
 
 
+def made(found: Config | None, options: Options | None = None, **more: Any) -> str:
+    """A rule file as JSON, which is YAML too, and quicker."""
+    return generate(found, json.dumps, options, **more)
+
+
 def groups(text: str) -> dict[str, list[Rule]]:
     """Rules of a rule file by the name of their group."""
-    return {group["name"]: group["rules"] for group in yaml.safe_load(text)["groups"]}
+    return {group["name"]: group["rules"] for group in json.loads(text)["groups"]}
 
 
 def rules(text: str) -> list[Rule]:
@@ -64,7 +69,7 @@ def alerts(text: str) -> list[Rule]:
     return [rule for rule in rules(text) if "alert" in rule]
 
 
-ALL = generate(None, dump_yaml, Options(watchdog=True))
+ALL = made(None, Options(watchdog=True))
 NAMES = sorted({rule["alert"] for rule in alerts(ALL)})
 
 
@@ -98,11 +103,11 @@ def test_shipped_files_are_the_command_s_output(path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        pytest.param(generate(None, dump_yaml), id="any model"),
+        pytest.param(made(None), id="any model"),
         pytest.param(ALL, id="watchdog"),
-        pytest.param(generate(config(("a.b", "1h")), dump_yaml), id="one model"),
+        pytest.param(made(config(("a.b", "1h"))), id="one model"),
         pytest.param(
-            generate(config(("a.b", "1h"), ("c", "5m"), ("d", "1d"), ("e", "5m")), dump_yaml),
+            made(config(("a.b", "1h"), ("c", "5m"), ("d", "1d"), ("e", "5m"))),
             id="three intervals",
         ),
     ],
@@ -122,7 +127,7 @@ def test_alerts_fire_when_they_should_and_not_else(path: Path) -> None:
 
 def test_the_watchdog_fires_where_it_is_wanted(tmp_path: Path) -> None:
     """The watchdog is off by default; with it, it fires from the first evaluation on."""
-    assert "ModelDriftWatchdog" not in generate(None, dump_yaml)
+    assert "ModelDriftWatchdog" not in made(None)
     (tmp_path / "rules.yml").write_text(ALL)
     expected = {"eval_time": "0m", "expr": 'ALERTS{alertname="ModelDriftWatchdog"}'}
     labels = 'ALERTS{alertname="ModelDriftWatchdog", alertstate="firing", severity="none"}'
@@ -260,7 +265,7 @@ def test_every_model_is_watched_at_its_own_pace_by_one_group(
     models: dict[str, str], stranger: str
 ) -> None:
     """A model has its alerts in exactly one group, that of its interval; a new one in any one."""
-    found = groups(generate(config(*models.items()), dump_yaml))
+    found = groups(made(config(*models.items())))
 
     def watching(name: str) -> list[str]:
         return [
@@ -293,8 +298,7 @@ def test_an_alert_outwaits_one_run_and_not_two(seconds: float) -> None:
 def test_the_wait_follows_the_interval() -> None:
     """An hourly model's drift is told after an hour and six minutes, a daily one's after 26.4 h."""
     waits = {
-        every: alerts(generate(config(("m", every)), dump_yaml))[0]["for"]
-        for every in ("10s", "5m", "1h", "1d")
+        every: alerts(made(config(("m", every))))[0]["for"] for every in ("10s", "5m", "1h", "1d")
     }
 
     seconds = {every: parse_duration(wait).seconds for every, wait in waits.items()}
@@ -303,14 +307,14 @@ def test_the_wait_follows_the_interval() -> None:
 
 def test_cron_models_wait_for_their_longest_gap() -> None:
     """Who knows cron says how long the gap between runs is."""
-    text = generate(config(("m", "5m")), dump_yaml, interval_of=lambda _: 3600.0)
+    text = made(config(("m", "5m")), interval_of=lambda _: 3600.0)
 
     assert "modeldrift-models-1h" in groups(text)
 
 
 def test_the_exporter_is_as_important_as_its_most_important_model() -> None:
     """That the exporter is gone pages at the highest tier of its models."""
-    found = alerts(generate(config(("m", "5m"), tier="high"), dump_yaml))
+    found = alerts(made(config(("m", "5m"), tier="high")))
     down = [r for r in found if r["alert"].startswith("ModelDriftExporter")]
 
     critical = [r["labels"].get("tier") for r in down if r["labels"]["severity"] == "critical"]
@@ -320,20 +324,20 @@ def test_the_exporter_is_as_important_as_its_most_important_model() -> None:
 
 def test_limits_are_series_too() -> None:
     """A limit that is not in the config stands in one place, where a series is made of it."""
-    text = generate(None, dump_yaml, Options(limits=Limits(widespread_share=0.5)))
+    text = made(None, Options(limits=Limits(widespread_share=0.5)))
 
-    made = {r["labels"]["limit"]: float(r["expr"]) for r in groups(text)["modeldrift-limits"]}
-    assert made["widespread_share"] == 0.5
-    assert made["reference_age_seconds"] == 90 * 86400
+    found = {r["labels"]["limit"]: float(r["expr"]) for r in groups(text)["modeldrift-limits"]}
+    assert found["widespread_share"] == 0.5
+    assert found["reference_age_seconds"] == 90 * 86400
 
 
 def test_kubernetes_gets_the_same_rules() -> None:
     """The PrometheusRule holds the rule file's groups, with the labels that operators select by."""
-    made = yaml.safe_load(prometheus_rule(None, dump_yaml, labels={"release": "stack"}))
+    found = json.loads(prometheus_rule(None, json.dumps, labels={"release": "stack"}))
 
-    assert made["kind"] == "PrometheusRule"
-    assert made["metadata"] == {"name": "drift-exporter", "labels": {"release": "stack"}}
-    assert made["spec"] == yaml.safe_load(generate(None, dump_yaml))
+    assert found["kind"] == "PrometheusRule"
+    assert found["metadata"] == {"name": "drift-exporter", "labels": {"release": "stack"}}
+    assert found["spec"] == json.loads(made(None))
 
 
 def test_the_rules_know_all_statistics_and_roles() -> None:

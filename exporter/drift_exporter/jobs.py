@@ -56,6 +56,7 @@ class Jobs:
         self._exposition = exposition
         self._progress = progress
         self._held: dict[str, _Held] = {}
+        self._writes_failed = 0
         self._config: Config | None = None
         self._scheduler = Scheduler(
             on_skip=self._skipped, on_timeout=self._timed_out, on_error=self._broke
@@ -191,7 +192,10 @@ class Jobs:
         # From here on the run is not given up any more; a late one changes nothing.
         if not ticket.finish() or self._held.get(name) is not held:
             return
+        failed_before = self._writes_failed
         keep()
+        if self._writes_failed == failed_before:
+            self._health.store_writable.set(1)
         self._finished(snapshot)
 
     def _before(self, held: _Held) -> Snapshot:
@@ -259,5 +263,6 @@ class Jobs:
         self._finished(replace(self._before(held), last_run=failed))
 
     def _store_failed(self, error: StoreError) -> None:
+        self._writes_failed += 1
         self._health.store_writable.set(0)
         log.error("store not written, scores are kept in memory", extra={"err": str(error)})

@@ -53,7 +53,9 @@ def demo(
         receiving(tell) as receiver,
         Progress(console=console, transient=True) as bar,
     ):
-        trial = Trial(receiver.slack_url, receiver.pagerduty_url, "10s", "20s", "1h")
+        # Long enough to gather the features that drift one after the other into one message, and
+        # those that recover into another.
+        trial = Trial(receiver.slack_url, receiver.pagerduty_url, "90s", "165s", "1h")
         task = bar.add_task("seven days of history", total=1.0)
         with stage(
             folder,

@@ -58,6 +58,8 @@ models:
   - name: {MODEL}
     version: "1"
     owner: credit-team
+    # Tickets, no pages: one message for the model (docs/alerting.md).
+    tier: low
     reference:
       url: {HISTORY}
       timestamp: {EVENT_TIME}

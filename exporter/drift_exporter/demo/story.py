@@ -18,6 +18,9 @@ QUERY = f'modeldrift_feature_psi{{model="{MODEL}",window="1m"}}'
 LAG_SECONDS = 30
 """From event time to the graph: the slice ends, late rows are awaited, a run, a scrape."""
 
+MESSAGE_SECONDS = 160
+"""From the drift's begin until Slack's message: two bad runs, and the wait for the others."""
+
 FAST_SECONDS, SLOW_SECONDS = 60 + LAG_SECONDS, 210 + LAG_SECONDS
 """From the drift's begin until the windows of 1m and 5m show it as critical."""
 
@@ -57,7 +60,10 @@ def story(folder: str, exporter: str, servers: Servers, drift: Drift) -> str:
             *(f"  {note}" for note in servers.notes),
             "",
             "What will happen (UTC)",
-            *(f"  {when:<13} {what}" for when, what in _timeline(drift)),
+            *(
+                f"  {when:<13} {what}"
+                for when, what in _timeline(drift, bool(servers.alertmanager))
+            ),
         ]
     )
 
@@ -68,7 +74,7 @@ def graph_url(prometheus: str, query: str) -> str:
     return f"{prometheus}/graph?{urlencode(asked)}"
 
 
-def _timeline(drift: Drift) -> list[tuple[str, str]]:
+def _timeline(drift: Drift, messages: bool) -> list[tuple[str, str]]:
     changed = ", ".join(DRIFTING)
     timeline = [
         ("at once", "All features lie below PSI 0.1, in the windows 1m and 5m."),
@@ -80,13 +86,15 @@ def _timeline(drift: Drift) -> list[tuple[str, str]]:
             (_clock(drift.start + FAST_SECONDS), "Window 1m: these features and the prediction"),
             ("", f"({PREDICTION}) pass PSI 0.25, critical; no other passes 0.1."),
         ]
+    if messages and drift.end >= drift.start + MESSAGE_SECONDS:
+        timeline.append((_clock(drift.start + MESSAGE_SECONDS), "Slack's message, printed here."))
     if drift.end >= drift.start + SLOW_SECONDS:
         timeline.append((_clock(drift.start + SLOW_SECONDS), "Window 5m: the same, later."))
     if drift.ends:
         timeline += [
             (_clock(drift.end), "The old applicants are back."),
-            (_clock(drift.end + 60 + LAG_SECONDS), "Window 1m has recovered."),
-            (_clock(drift.end + 300 + LAG_SECONDS), "Window 5m has recovered; alerts resolve."),
+            (_clock(drift.end + 60 + LAG_SECONDS), "Window 1m has recovered; alerts resolve."),
+            (_clock(drift.end + 300 + LAG_SECONDS), "Window 5m has recovered."),
         ]
     return timeline
 

@@ -93,6 +93,14 @@ class Pace:
         inside = ", ".join(m for m in (*matchers, self.selector) if m)
         return f"{name}{{{inside}}}" if inside else name
 
+    def last(self, name: str, *matchers: str) -> str:
+        """The last value of the past hour: what is unknown has not recovered.
+
+        Without it an exporter that goes down would end every alert, and tell of recoveries that
+        nobody saw.
+        """
+        return f"last_over_time({self.of(name, *matchers)}[{self.span(HOUR_SECONDS)}])"
+
     def span(self, seconds: float) -> str:
         """A range of at least three runs, as PromQL writes it."""
         return f"{max(seconds, 3 * self.interval_seconds):.0f}s"
@@ -122,12 +130,12 @@ def _routed(expr: str, *own: str, severity: str | None = None, tier: str = "") -
 def _score_alerts(pace: Pace) -> Iterator[Alert]:
     names = {"feature": "ModelDriftFeatureDrifted", "prediction": "ModelDriftPredictionDrifted"}
     for role, label in ROLES.items():
-        over = f"{pace.of(agreed_of(role))} > 1"
+        over = f"{pace.last(agreed_of(role))} > 1"
         yield pace.patient(names[role], _routed(over, label, "statistic"))
-    over = "\nor\n".join(f"{pace.of(segment_of(role))} > 1" for role in ROLES)
+    over = "\nor\n".join(f"{pace.last(segment_of(role))} > 1" for role in ROLES)
     labels = ("segment_by", "segment", *ROLES.values())
     yield pace.patient("ModelDriftSegmentDrifted", _routed(over, *labels))
-    wide = f"{pace.of(SHARE_OVER)} > on () group_left () {limit('widespread_share')}"
+    wide = f"{pace.last(SHARE_OVER)} > on () group_left () {limit('widespread_share')}"
     name = "ModelDriftWidespread"
     yield pace.patient(name, _routed(wide, severity="critical"), "critical")
     low = _routed(wide, severity="warning", tier='tier="low"')
@@ -171,8 +179,9 @@ def _indented(text: str) -> str:
 def _quality_alerts(pace: Pace) -> Iterator[Alert]:
     # A fault of the data shows at once in the shortest window; a day would hide it for hours.
     for statistic in RATES:
-        ratio = pace.of(ratio_of("feature"), f'statistic="{statistic}"')
-        over = f"{ratio} > 1\nand ignoring (feature, statistic, severity)\n{SHORTEST}"
+        ratio = pace.last(ratio_of("feature"), f'statistic="{statistic}"')
+        shortest = pace.last(SHORTEST)
+        over = f"{ratio} > 1\nand ignoring (feature, statistic, severity)\n{shortest}"
         routed = _routed(over, "feature", "window", "statistic")
         yield pace.patient(QUALITY_ALERTS[statistic], routed)
 
@@ -199,11 +208,11 @@ def _data_alerts(pace: Pace) -> Iterator[Alert]:
         f"max without (instance, pod, window, feature) ({few})"
     )
     yield pace.patient("ModelDriftTooFewRows", _routed(too_few, severity="warning"), "warning")
-    rows = f"max without (instance, pod) ({pace.of('modeldrift_window_rows')})"
+    rows = f"max without (instance, pod) ({pace.last('modeldrift_window_rows')})"
     name = "ModelDriftNoData"
     all_empty = f"max without (window) ({rows}) == 0"
     yield pace.patient(name, _routed(all_empty, severity="critical"), "critical")
-    short_empty = f"{rows} == 0\nand\n{SHORTEST}"
+    short_empty = f"{rows} == 0\nand\n{pace.last(SHORTEST)}"
     yield pace.patient(name, _routed(short_empty, "window", severity="warning"), "warning")
 
 
