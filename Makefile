@@ -51,9 +51,12 @@ docs: install ## write the generated papers anew
 
 screenshots: install packages ## pictures of dashboards and pages, made in headless Chromium
 	$(BIN)/python -m grafana.screenshots screenshots
+	$(BIN)/python tests/page_pictures.py screenshots wide wide-dark phone-dark
 
 bench: install ## measure; figures go to docs/performance.md
 	$(BIN)/python bench/bench.py
+	$(BIN)/python bench/scrape.py
+	$(BIN)/python bench/pages.py
 
 lock: ## resolve requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --group dev --all-extras --generate-hashes --universal \

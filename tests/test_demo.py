@@ -459,7 +459,9 @@ def test_installed_servers_take_their_configs(tmp_path: Path) -> None:
     (tmp_path / "rules").mkdir()
     rule = "groups: [{name: drift, rules: [{alert: ModelDriftTest, expr: vector(1)}]}]\n"
     (tmp_path / "rules" / "drift.yml").write_text(rule)
-    with serving(tmp_path, "127.0.0.1:9") as servers:
+    alerts = tmp_path / "own.yml"
+    alerts.write_text("route: {receiver: someone}\nreceivers: [{name: someone}]\n")
+    with serving(tmp_path, "127.0.0.1:9", alerts) as servers:
         urls = {"prometheus": servers.prometheus, "prometheus-alertmanager": servers.alertmanager}
         for name, url in urls.items():
             assert (url is not None) == (shutil.which(name) is not None), servers.notes
@@ -468,7 +470,7 @@ def test_installed_servers_take_their_configs(tmp_path: Path) -> None:
             assert b"ModelDriftTest" in _get(servers.prometheus, "/api/v1/rules")[1]
             assert b"127.0.0.1:9" in _get(servers.prometheus, "/api/v1/status/config")[1]
         if servers.alertmanager:
-            assert b"127.0.0.1:9" in _get(servers.alertmanager, "/api/v2/status")[1]
+            assert b"someone" in _get(servers.alertmanager, "/api/v2/status")[1]
     for url in filter(None, urls.values()):
         with pytest.raises(ConnectionError):
             _get(url, "/-/ready")
