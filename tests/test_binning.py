@@ -263,6 +263,28 @@ def test_categories_as_by_lookup(words: list[str | None], repeats: int, many: in
         assert row == np.bincount(np.array(cells, dtype=int), minlength=other + 4).tolist()
 
 
+@pytest.mark.parametrize(
+    ("words", "rows"),
+    [
+        pytest.param(3, 2_000, id="few words"),
+        pytest.param(500, 2_000, id="more words than are counted one by one"),
+        pytest.param(500, 40_000, id="more rows than are counted at once"),
+    ],
+)
+def test_long_runs_of_many_words(words: int, rows: int) -> None:
+    """Runs of rows are counted alike whether their words are few or many."""
+    bins = CategoryBins(("w0", "w2"), ("w1",))
+    texts_of = pa.array([f"w{i % words}" for i in range(rows)])
+    codes = [-1] * 700 + [0] * 600 + [1] * (rows - 1300)
+
+    found = counted(bins, texts_of, codes)
+
+    for slot, row in enumerate(found):
+        mine = [i % words for i in range(rows) if codes[i] == slot]
+        kept = [mine.count(0), mine.count(2), mine.count(1), 0]
+        assert row == [*kept, len(mine) - sum(kept), 0]
+
+
 def test_parts_of_slots() -> None:
     """The slots of some rows are those that the rows have among all."""
     codes = np.repeat(np.array([0, -1, 1], dtype=np.int32), BLOCK_ROWS)

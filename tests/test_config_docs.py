@@ -109,7 +109,6 @@ def _text_only(example: str) -> str:
 
 KINDS: dict[str, Any] = {
     "object": dict,
-    "boolean": bool,
     "array": list,
     "string": str,
     "boolean": bool,
