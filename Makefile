@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 APT_PACKAGES := prometheus prometheus-alertmanager postgresql chromium openssl
 
-.PHONY: help install packages demo test lint types imports unit docs screenshots bench lock clean
+.PHONY: help install packages demo test lint types imports unit docs screenshots bench bench-alarms lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -57,6 +57,9 @@ bench: install ## measure; figures go to docs/performance.md
 	$(BIN)/python bench/bench.py
 	$(BIN)/python bench/scrape.py
 	$(BIN)/python bench/pages.py
+
+bench-alarms: install ## simulate 90 days of false alarms (some minutes)
+	$(BIN)/python bench/alarms.py
 
 lock: ## resolve requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --group dev --all-extras --generate-hashes --universal \

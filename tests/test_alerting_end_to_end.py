@@ -5,7 +5,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -302,3 +302,34 @@ def silence(alertmanager: str, name: str) -> None:
         "alertname=~ModelDrift(Feature|Prediction|Segment)Drifted|ModelDrift(Widespread|Sustained)"
     )
     subprocess.run([*command, drift], check=True, capture_output=True)
+
+
+def test_a_dead_exporter_is_told_and_no_recovery_that_nobody_saw(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    """The exporter dies during a drift: its end is told, and that the drift is over is not."""
+    source = Played()
+    source.show(
+        model("low", "low", [0.15, 0.01, 0.01, 0.01]),
+        model("high", "high", [0.5, 0.01, 0.01, 0.01]),
+    )
+    trial = hurried(receiver)
+    rules = generate(RULES, dump_yaml)
+    with ExitStack() as running:
+        alive = running.enter_context(ExitStack())
+        target = alive.enter_context(played(source))
+        running.enter_context(alerting(tmp_path, target, rules, receiver, trial))
+        eventually(lambda: len(receiver.slack) >= 2, "both drifts are told")
+        alive.close()
+        eventually(lambda: len(receiver.pagerduty) >= 2, "a page of the exporter's end")
+
+        # The page has waited longer than a recovery would have taken.
+        groups = {event["payload"]["group"] for event in receiver.pagerduty}
+        assert groups == {"high", "drift-exporter"}
+        assert titles(receiver)["#model-drift-critical"] == {
+            "[CRITICAL] high: A feature has drifted from its reference.",
+            "[CRITICAL] drift-exporter: The exporter cannot be scraped.",
+        }
+        assert titles(receiver)["#model-drift"] == {
+            "[WARNING] low: A feature has drifted from its reference."
+        }

@@ -10,6 +10,7 @@ from drift_exporter.config import RATES
 from drift_exporter.rules.recording import (
     AGE,
     COLUMNS_OVER,
+    HELD,
     INFO,
     ROLES,
     SHARE_OVER,
@@ -99,7 +100,7 @@ class Pace:
         Without it an exporter that goes down would end every alert, and tell of recoveries that
         nobody saw.
         """
-        return f"last_over_time({self.of(name, *matchers)}[{self.span(HOUR_SECONDS)}])"
+        return f"last_over_time({self.of(name, *matchers)}[{HELD}])"
 
     def span(self, seconds: float) -> str:
         """A range of at least three runs, as PromQL writes it."""

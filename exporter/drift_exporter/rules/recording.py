@@ -29,7 +29,11 @@ with what is exported."""
 ROLES = {"feature": "feature", "prediction": "output"}
 """Roles of columns, and the label that names a column of the role."""
 
+HELD = "1h"
+"""How long what was last known holds when nothing is known any more."""
+
 INFO = "model_severity:modeldrift_model_info:newest"
+SEEN = "model:modeldrift_model_info_seen_timestamp_seconds:max"
 LIMIT = "modeldrift:alert_limit:constant"
 SHORTEST = "model_window:modeldrift_window_span_seconds:shortest"
 AGE = "model:modeldrift_run_age_per_stale_after:ratio"
@@ -116,27 +120,31 @@ def _rule(record: str, expr: str, **labels: str) -> Rule:
 
 
 def _model_rules() -> list[Rule]:
+    seen = f"""
+        max without (instance, pod, version) (
+          timestamp(modeldrift_model_info)
+          or
+          max_over_time(timestamp(modeldrift_model_info)[{HELD}:1m])
+        )
+    """
     # After a new version both infos are there for a while; two matches would fail the rule, and
     # an owner that changes to and fro would begin every alert anew. So one is chosen, the newest,
     # and is kept until it has been gone for five minutes. Without any info an alert is told all
     # the same, without an owner.
-    seen = (
-        "max without (instance, pod, version) "
-        "(max_over_time(timestamp(modeldrift_model_info)[10m:]))"
-    )
     newest = f"""
         topk without (owner, team, tier) (1,
-          {seen}
+          {SEEN}
           + (
             300 * sum without (severity) ({INFO}{{severity="warning"}})
             or
-            0 * {seen}
+            0 * {SEEN}
           )
         ) * 0 + 1
         or ignoring (owner, team, tier)
         max without (instance, pod) (modeldrift_run_interval_seconds) * 0 + 1
     """
     return [
+        _rule(SEEN, seen),
         _rule(INFO, newest, severity="warning"),
         _rule(INFO, f'{INFO}{{severity="warning", tier!="low"}}', severity="critical"),
         _rule(
