@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -226,7 +226,10 @@ class Profile:
         """Hash of the bins alone: counts of slices are only good for the bins they were
         counted on.
         """
-        bins = [[f.name, f.kind, asdict(f.bins)] for f in self.features]
+        bins = [
+            [f.name, f.kind, {part.name: getattr(f.bins, part.name) for part in fields(f.bins)}]
+            for f in self.features
+        ]
         return content_hash([bins, [[s.name, list(s.values)] for s in self.segments]])
 
     @cached_property

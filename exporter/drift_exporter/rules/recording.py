@@ -33,7 +33,7 @@ HELD = "1h"
 """How long what was last known holds when nothing is known any more."""
 
 INFO = "model_severity:modeldrift_model_info:newest"
-SEEN = "model:modeldrift_model_info_seen_timestamp_seconds:max"
+RECENT = "model:modeldrift_model_info:recent"
 LIMIT = "modeldrift:alert_limit:constant"
 SHORTEST = "model_window:modeldrift_window_span_seconds:shortest"
 AGE = "model:modeldrift_run_age_per_stale_after:ratio"
@@ -120,31 +120,31 @@ def _rule(record: str, expr: str, **labels: str) -> Rule:
 
 
 def _model_rules() -> list[Rule]:
-    seen = f"""
+    recent = f"""
         max without (instance, pod, version) (
-          timestamp(modeldrift_model_info)
+          2 * modeldrift_model_info
           or
-          max_over_time(timestamp(modeldrift_model_info)[{HELD}:1m])
+          last_over_time(modeldrift_model_info[{HELD}])
         )
     """
     # After a new version both infos are there for a while; two matches would fail the rule, and
-    # an owner that changes to and fro would begin every alert anew. So one is chosen, the newest,
-    # and is kept until it has been gone for five minutes. Without any info an alert is told all
-    # the same, without an owner.
+    # an owner that changes to and fro would begin every alert anew. So one is chosen, and kept
+    # until it is gone and another is there. Without any info an alert is told all the same,
+    # without an owner.
     newest = f"""
         topk without (owner, team, tier) (1,
-          {SEEN}
+          {RECENT}
           + (
-            300 * sum without (severity) ({INFO}{{severity="warning"}})
+            0.5 * sum without (severity) ({INFO}{{severity="warning"}})
             or
-            0 * {SEEN}
+            0 * {RECENT}
           )
         ) * 0 + 1
         or ignoring (owner, team, tier)
         max without (instance, pod) (modeldrift_run_interval_seconds) * 0 + 1
     """
     return [
-        _rule(SEEN, seen),
+        _rule(RECENT, recent),
         _rule(INFO, newest, severity="warning"),
         _rule(INFO, f'{INFO}{{severity="warning", tier!="low"}}', severity="critical"),
         _rule(
