@@ -5,6 +5,7 @@ Knows footers, statistics of row groups and how to decode little at once; knows 
 
 import json
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,10 @@ class ParquetReader:
         return self._opened
 
 
+AHEAD_VALUES = 2_000_000
+"""Values of a row group from which decoding ahead is worth a thread."""
+
+
 class _Group:
     """Rows of one row group."""
 
@@ -94,8 +99,12 @@ class _Group:
         self.names = names
 
     def batches(self, names: Sequence[str]) -> Iterator[Batch]:
-        """The columns named, a few at a time."""
+        """The columns named, a few at a time; of many values, the next are decoded meanwhile."""
         there = [name for name in names if name in self.names]
+        found = self._decoded(there)
+        return ahead(found) if self.rows * len(there) >= AHEAD_VALUES else found
+
+    def _decoded(self, there: Sequence[str]) -> Iterator[Batch]:
         width = max(1, BATCH_VALUES // min(max(self.rows, 1), BATCH_ROWS))
         for at in range(0, len(there), width):
             first = 0
@@ -108,6 +117,15 @@ class _Group:
                 columns = dict(zip(batch.schema.names, batch.columns, strict=True))
                 yield Batch(first, columns)
                 first += batch.num_rows
+
+
+def ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches, each decoded by another thread while the one before is in use."""
+    with ThreadPoolExecutor(1, thread_name_prefix="decode") as pool:
+        coming = pool.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield batch
 
 
 def _timed(schema: Any, wanted: Wanted) -> bool:
