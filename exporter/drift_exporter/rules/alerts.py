@@ -10,6 +10,7 @@ from drift_exporter.config import RATES
 from drift_exporter.rules.recording import (
     AGE,
     COLUMNS_OVER,
+    FEATURES_OVER,
     HELD,
     INFO,
     ROLES,
@@ -136,7 +137,11 @@ def _score_alerts(pace: Pace) -> Iterator[Alert]:
     over = "\nor\n".join(f"{pace.last(segment_of(role))} > 1" for role in ROLES)
     labels = ("segment_by", "segment", *ROLES.values())
     yield pace.patient("ModelDriftSegmentDrifted", _routed(over, *labels))
-    wide = f"{pace.last(SHARE_OVER)} > on () group_left () {limit('widespread_share')}"
+    several = pace.last(FEATURES_OVER, 'severity="warning"')
+    wide = (
+        f"{pace.last(SHARE_OVER)} > on () group_left () {limit('widespread_share')}\n"
+        f"and ignoring (severity) {several} >= on () group_left () {limit('widespread_features')}"
+    )
     name = "ModelDriftWidespread"
     yield pace.patient(name, _routed(wide, severity="critical"), "critical")
     low = _routed(wide, severity="warning", tier='tier="low"')

@@ -71,6 +71,9 @@ class Limits:
     widespread_share: float = 0.3
     """Share of a model's features over their warning threshold that is a widespread drift."""
 
+    widespread_features: float = 2
+    """Fewest features over their warning threshold that are a widespread drift."""
+
     stale_times: float = 2
     """Multiple of ``stale_after`` from which a silent model is critical."""
 
