@@ -54,6 +54,7 @@ def write_profile(path: Path, profile: Profile) -> None:
             Path(name).chmod(0o644)
             Path(name).replace(path)
         except BaseException:
+            # Whatever ends the write, no half-written file may stay behind.
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:

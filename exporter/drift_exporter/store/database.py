@@ -138,6 +138,7 @@ def open_database(url: str, *, now: float, shard: str) -> Database:
     try:
         database.migrate()
     except BaseException:
+        # Whatever stopped it, the lock must not outlive a store that did not open.
         database.close()
         raise
     return database

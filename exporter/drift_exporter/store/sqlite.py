@@ -51,6 +51,7 @@ class SqliteBackend:
         try:
             self.recreated = _set_aside_if_damaged(path, where, now)
         except BaseException:
+            # Whatever stopped it, the lock must not outlive a store that did not open.
             os.close(self._lock)
             raise
         self.engine = create_engine(
