@@ -5,80 +5,36 @@ the slices of the last ``lateness`` and judges windows that are sums of slices.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
 
 import numpy as np
 
-from drift_exporter.config import RATES, SEVERITIES, STATISTICS, ModelConfig, moment
-from drift_exporter.counts import SliceKey, Vector
+from drift_exporter.config import ModelConfig, moment
 from drift_exporter.errors import DriftExporterError, RunStoppedError, RunTimeoutError, StoreError
-from drift_exporter.profile import Profile
-from drift_exporter.profile_text import bin_intervals, bin_names
-from drift_exporter.reading.source import Counted, Source, Span, Stop
-from drift_exporter.scoring import Reference, kept_bins, prepare, score, score_psi
-from drift_exporter.snapshot import (
-    FeatureInfo,
-    ReferenceBins,
-    Run,
-    SegmentResult,
-    Snapshot,
-    WindowResult,
-)
-from drift_exporter.store import Store
-from drift_exporter.verdict import Floats, Integers, judge, reasons
+from drift_exporter.job import Job
+from drift_exporter.judging import calibration_info, judge_window, stored_counts
+from drift_exporter.reading.source import Counted, Span, Stop
+from drift_exporter.snapshot import FeatureInfo, Run, Snapshot, WindowResult
+
+__all__ = [
+    "Clock",
+    "Job",
+    "blank_snapshot",
+    "empty_snapshot",
+    "failed_run",
+    "history_of",
+    "judge_windows",
+    "restore",
+    "run",
+    "span_to_read",
+    "timed_out",
+]
 
 log = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
-Segments = dict[tuple[str, str], Vector]
-"""Counts of a window: of all rows under ``("", "")``, and by segment column and segment."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """Everything that one model's runs need."""
-
-    model: ModelConfig
-    profile: Profile
-    source: Source
-    store: Store
-    interval_seconds: float
-    """Longest gap between scheduled runs."""
-
-    @cached_property
-    def reference(self) -> Reference:
-        """The profile made ready for scoring."""
-        return prepare(self.profile)
-
-    @cached_property
-    def thresholds(self) -> Mapping[tuple[str, str], Floats]:
-        """Thresholds by statistic and severity, each ``(features,)``; NaN where there is none."""
-        found = {}
-        for statistic in STATISTICS:
-            for severity in SEVERITIES:
-                values = np.array(
-                    [
-                        self.model.threshold(f.name, statistic, severity) or np.nan
-                        for f in self.profile.features
-                    ]
-                )
-                if statistic in RATES:
-                    values = values + self.reference.rates[statistic]
-                if not np.isnan(values).all():
-                    found[statistic, severity] = values
-        return found
-
-    @cached_property
-    def exposed_bins(self) -> Mapping[int, ReferenceBins]:
-        """Bins and reference rows of the features whose bins are exposed, by position."""
-        return {
-            i: ReferenceBins(bin_names(f), bin_intervals(f), _bins_of(self, self.reference.bins, i))
-            for i, f in enumerate(self.profile.features)
-            if self.model.exposes_bins(f.name)
-        }
 
 
 @dataclass
@@ -218,11 +174,11 @@ def judge_windows(job: Job, fresh: Span, counted: Counted) -> tuple[WindowResult
     results = []
     for window in job.model.windows:
         start = fresh.end - int(window.seconds)
-        sums = _stored(job, start, min(fresh.start, fresh.end))
+        counts = stored_counts(job, start, min(fresh.start, fresh.end))
         for key, vector in counted.slices.items():
             if start <= key.start < fresh.end:
-                _add(sums, key, vector)
-        results.append(judge_window(job, window.text, start, fresh.end, sums))
+                counts.add(job, key, vector)
+        results.append(judge_window(job, window.text, start, fresh.end, counts))
     return tuple(results)
 
 
@@ -243,78 +199,11 @@ def restore(job: Job) -> Snapshot:
             window.text,
             end - int(window.seconds),
             end,
-            _stored(job, end - int(window.seconds), end),
+            stored_counts(job, end - int(window.seconds), end),
         )
         for window in job.model.windows
     )
     return replace(snapshot, windows=windows, last_run=last, last_success=success.finished)
-
-
-def judge_window(job: Job, window: str, start: int, end: int, sums: Segments) -> WindowResult:
-    """Scores and verdicts of one window from its counts."""
-    reference, layout = job.reference, job.profile.layout
-    total = sums.get(("", ""), layout.zeros())
-    rows = layout.rows(total)
-    samples = layout.feature_rows(total)
-    why_not = reasons(
-        rows,
-        samples,
-        reference.rows,
-        kept_bins(job.profile.counts, total, layout),
-        job.model.min_rows,
-    )
-    scores = score(reference, total)
-    off = np.array([reason is not None for reason in why_not], dtype=np.bool_)
-    for values in scores.values():
-        values[off] = np.nan
-    return WindowResult(
-        window=window,
-        start=start,
-        end=end,
-        rows=rows,
-        samples=samples,
-        scores=scores,
-        thresholds=job.thresholds,
-        verdicts=judge(scores, job.thresholds, why_not),
-        segments=tuple(
-            _segment(job, by, name, vector) for (by, name), vector in sorted(sums.items()) if by
-        ),
-        bins=_exposed_rows(job, total),
-    )
-
-
-def _exposed_rows(job: Job, total: Vector) -> dict[int, Integers]:
-    if not job.exposed_bins:
-        return {}
-    bins = job.profile.layout.bins(total)
-    return {i: _bins_of(job, bins, i) for i in job.exposed_bins}
-
-
-def _bins_of(job: Job, bins: Integers, i: int) -> Integers:
-    """One feature's row of ``Layout.bins`` without what pads it to the widest feature."""
-    wanted = job.profile.features[i].bins.bins
-    return np.concatenate((bins[i, :wanted], bins[i, -2:]))
-
-
-def _segment(job: Job, segment_by: str, segment: str, vector: Vector) -> SegmentResult:
-    layout = job.profile.layout
-    known = job.profile.segment_counts.get((segment_by, segment), layout.zeros())
-    values = score_psi(known, vector, layout)
-    few = layout.feature_rows(vector) < job.model.min_rows
-    values[few | (kept_bins(known, vector, layout)[1] < 2)] = np.nan
-    return SegmentResult(segment_by, segment, layout.rows(vector), values)
-
-
-def _stored(job: Job, start: int, end: int) -> Segments:
-    if start >= end:
-        return {}
-    width = job.model.slice_seconds
-    return job.store.sum_slices(job.model.name, job.profile.bins_hash, width, start, end)
-
-
-def _add(sums: Segments, key: SliceKey, vector: Vector) -> None:
-    split = (key.segment_by, key.segment)
-    sums[split] = sums[split] + vector if split in sums else vector
 
 
 def history_of(snapshot: Snapshot, window: WindowResult) -> dict[str, tuple[float | None, str]]:
@@ -350,6 +239,8 @@ def empty_snapshot(job: Job) -> Snapshot:
         reference_samples=job.reference.rows,
         reference_missing_ratio=job.reference.rates["missing_ratio"],
         reference_bins=job.exposed_bins,
+        reference_kind=job.model.reference.kind,
+        calibration=calibration_info(job),
     )
 
 

@@ -4,7 +4,7 @@ A message says where, what was found and what to do; it never holds a secret, th
 password of a URL or a row of data. ``reason`` is the label of the failure counter.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 
 class DriftExporterError(Exception):
@@ -65,6 +65,34 @@ class CountsError(DriftExporterError):
     """Counts do not fit the layout that they are read with."""
 
     reason = "internal"
+
+
+class CalibrationError(DriftExporterError):
+    """Thresholds cannot be calibrated from what there is."""
+
+    reason = "calibration"
+
+
+class IncidentError(DriftExporterError):
+    """An incident is not in the state that a step needs, or is not there."""
+
+    reason = "incident"
+
+
+class DeliveryError(DriftExporterError):
+    """What came to the webhook cannot be taken; ``why`` is fit to be a label."""
+
+    reason = "delivery"
+
+    def __init__(self, message: str, why: Literal["malformed", "version", "too_large"]) -> None:
+        super().__init__(message)
+        self.why = why
+
+
+class ReplayError(DriftExporterError):
+    """Rules cannot be replayed: a program is missing, or a rule or a config is not understood."""
+
+    reason = "replay"
 
 
 class DemoError(DriftExporterError):

@@ -4,9 +4,11 @@ Knows config, files and sources; never a schedule or a score.
 """
 
 import logging
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
-from drift_exporter.config import Config, ModelConfig, masked_url
+from drift_exporter.config import Config, ModelConfig, Reference, masked_url
 from drift_exporter.errors import ProfileError
 from drift_exporter.profile import Profile
 from drift_exporter.profile_files import read_profile, write_profile
@@ -66,7 +68,34 @@ def profile_of(config: Config, model: ModelConfig, now: float, progress: Progres
 
 
 def make_profile(model: ModelConfig, now: float, progress: Progress) -> Profile:
-    """Build the profile of a model from its reference."""
+    """Build the profile of a model from its reference, or from its past where that is it."""
+    if not model.reference.of_current:
+        return _built(model, now, progress)
+    reference = model.reference
+    end = now - reference.gap.seconds
+    settings = settings_hash(model)
+    try:
+        built = _built(_from_current(model, end - reference.span.seconds, end), now, progress)
+    except ProfileError:
+        # A model that is younger than the gap: its bins come from what there is.
+        built = _built(_from_current(model, now - reference.span.seconds, now), now, progress)
+    return replace(built, settings=settings)
+
+
+def _from_current(model: ModelConfig, start: float, end: float) -> ModelConfig:
+    span = {
+        key: datetime.fromtimestamp(int(at), UTC).isoformat().replace("+00:00", "Z")
+        for key, at in (("start", start), ("end", end))
+    }
+    place = model.current.model_dump(exclude={"lateness"})
+    return model.model_copy(
+        update={
+            "reference": Reference.model_construct(**{**dict(model.reference), **place, **span})
+        }
+    )
+
+
+def _built(model: ModelConfig, now: float, progress: Progress) -> Profile:
     log.info(
         "building profile",
         extra={"model": model.name, "reference": masked_url(model.reference.url)},

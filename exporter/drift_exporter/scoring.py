@@ -4,7 +4,7 @@ Pure: knows how a profile's bins feed each statistic; no threshold, window, cloc
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,9 @@ class Reference:
     """A profile made ready for scoring."""
 
     layout: Layout
+    counts: Vector
+    """Rows per cell, ``(cells,)``."""
+
     bins: Vector
     """Rows per bin, missing and unseen, ``(features, max_bins + 2)``."""
 
@@ -71,18 +74,37 @@ def prepare(profile: Profile) -> Reference:
     for i, feature in enumerate(profile.features):
         if not isinstance(feature.bins, NumericBins):
             complete[i] = feature.bins.complete
-    found = Reference(
+    empty = layout.zeros()
+    bare = Reference(
         layout=layout,
-        bins=layout.bins(profile.counts),
-        value_bins=layout.value_bins(profile.counts),
-        rows=layout.feature_rows(profile.counts),
+        counts=empty,
+        bins=layout.bins(empty),
+        value_bins=layout.value_bins(empty),
+        rows=layout.feature_rows(empty),
         numeric=np.array(numeric, dtype=np.intp),
         edges=edges,
         sigma=sigma,
         complete=complete,
         rates={},
     )
-    return Reference(**{**vars(found), "rates": _rates(found, profile.counts)})
+    return compared_with(bare, profile.counts)
+
+
+def compared_with(reference: Reference, counts: Vector) -> Reference:
+    """The reference with other counts on the same bins, such as those of the model's past.
+
+    The columns' rows may differ, as they do where some are compared hour by hour.
+    """
+    layout = reference.layout
+    bins = layout.bins(counts)
+    return replace(
+        reference,
+        counts=counts,
+        bins=bins,
+        value_bins=layout.value_bins(counts),
+        rows=bins.sum(axis=1),
+        rates=_rates(reference, counts, bins.sum(axis=1)),
+    )
 
 
 def score(reference: Reference, window: Vector) -> dict[str, Floats]:
@@ -118,7 +140,7 @@ def score(reference: Reference, window: Vector) -> dict[str, Floats]:
         scores["ks_statistic"][at] = ks_statistic(*values)
         moved = wasserstein_distance(*values, reference.edges)
         scores["wasserstein_distance"][at] = moved / reference.sigma
-    return scores | _rates(reference, window)
+    return scores | _rates(reference, window, layout.feature_rows(window))
 
 
 def score_psi(reference: Vector, current: Vector, layout: Layout) -> Floats:
@@ -136,9 +158,8 @@ def kept_bins(reference: Vector, current: Vector, layout: Layout) -> tuple[Integ
     return bins_compared(*sides, pool=False), bins_compared(*sides)
 
 
-def _rates(reference: Reference, window: Vector) -> dict[str, Floats]:
+def _rates(reference: Reference, window: Vector, rows: Integers) -> dict[str, Floats]:
     layout = reference.layout
-    rows = layout.feature_rows(window)
     unseen = unseen_share(layout.unseen(window), rows)
     unseen[~reference.complete] = np.nan
     # The layout adds both sides up; the share is of their sum.

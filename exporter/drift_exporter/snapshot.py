@@ -51,6 +51,9 @@ class SegmentResult:
     psi: Floats
     """Shape ``(features,)``, against the same segment of the reference; NaN: not evaluated."""
 
+    thresholds: Mapping[str, Floats] = field(default_factory=dict)
+    """Of PSI by severity, each ``(features,)``, where they are calibrated; else all rows' hold."""
+
 
 @dataclass(frozen=True)
 class WindowResult:
@@ -77,6 +80,38 @@ class WindowResult:
     segments: tuple[SegmentResult, ...] = ()
     bins: Mapping[int, Integers] = field(default_factory=dict)
     """Rows per bin of the features whose bins are exposed, by position; as `ReferenceBins`."""
+
+    noise_floor: Floats | None = None
+    """PSI that sampling alone makes, ``(features,)``; None where nothing is calibrated."""
+
+    surprise: Floats | None = None
+    """``-log10`` of the p-value of PSI without drift, ``(features,)``."""
+
+    reference_span: tuple[int, int] | None = None
+    """Event time of the past that the window is compared with, where it is the past."""
+
+
+@dataclass(frozen=True)
+class CalibrationInfo:
+    """Where calibrated thresholds come from, and what they promise."""
+
+    method: str
+    """``history`` or ``analytic``."""
+
+    reason: str
+    """Why it is analytic, where it is."""
+
+    created: float
+    """Seconds since the epoch; 0 where no past was looked at."""
+
+    neg_log10_alpha: float
+    history_seconds: float
+    budget_per_90_days: float
+    for_seconds: float
+    """How long the alert must wait for the promise to hold."""
+
+    self_test_alarms_per_90_days: float | None = None
+    self_test_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +161,9 @@ class Snapshot:
     reference: str = ""
     """Source of the reference, without secrets."""
 
+    reference_kind: str = "data"
+    """``data``, ``rolling`` or ``seasonal``."""
+
     reference_hash: str = ""
     reference_created: float | None = None
     reference_samples: Integers | None = None
@@ -134,6 +172,9 @@ class Snapshot:
 
     reference_bins: Mapping[int, ReferenceBins] = field(default_factory=dict)
     """Of the features whose bins are exposed, by position."""
+
+    calibration: CalibrationInfo | None = None
+    """None where every threshold is fixed."""
 
     windows: tuple[WindowResult, ...] = ()
     """Empty before the first scores and after they went stale."""
@@ -152,7 +193,15 @@ class Snapshot:
         """The snapshot without its scores: what is shown once they are stale."""
         gone = Verdict(State.NOT_EVALUATED, Reason.STALE)
         windows = tuple(
-            replace(w, scores={}, segments=(), bins={}, verdicts=(gone,) * len(w.verdicts))
+            replace(
+                w,
+                scores={},
+                segments=(),
+                bins={},
+                noise_floor=None,
+                surprise=None,
+                verdicts=(gone,) * len(w.verdicts),
+            )
             for w in self.windows
         )
         return replace(self, windows=windows)
@@ -197,8 +246,13 @@ def _some_of_window(window: WindowResult, kept: NDArray[np.intp]) -> WindowResul
         scores={name: values[kept] for name, values in window.scores.items()},
         thresholds={name: values[kept] for name, values in window.thresholds.items()},
         verdicts=tuple(window.verdicts[i] for i in kept),
-        segments=tuple(replace(s, psi=s.psi[kept]) for s in window.segments),
+        segments=tuple(
+            replace(s, psi=s.psi[kept], thresholds={n: v[kept] for n, v in s.thresholds.items()})
+            for s in window.segments
+        ),
         bins=_moved(window.bins, kept),
+        noise_floor=_some(window.noise_floor, kept),
+        surprise=_some(window.surprise, kept),
     )
 
 

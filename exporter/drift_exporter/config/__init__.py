@@ -19,6 +19,7 @@ from drift_exporter.config.basics import (
     parse_moment,
     wrong,
 )
+from drift_exporter.config.calibration import Calibration, Excluded
 from drift_exporter.config.model import FeatureConfig, Features, ModelConfig
 from drift_exporter.config.root import STORE_SCHEMES, Config, StoreConfig
 from drift_exporter.config.sources import (
@@ -30,6 +31,8 @@ from drift_exporter.config.sources import (
     masked_url,
 )
 from drift_exporter.config.thresholds import (
+    CALIBRATED,
+    CAN_BE_CALIBRATED,
     RATES,
     SEVERITIES,
     STATISTICS,
@@ -41,6 +44,10 @@ from drift_exporter.config.thresholds import (
 )
 
 __all__ = [
+    "CALIBRATED",
+    "CAN_BE_CALIBRATED",
+    "Calibration",
+    "Excluded",
     "LONGEST_SECONDS",
     "AnyDuration",
     "Duration",

@@ -22,8 +22,15 @@ from drift_exporter.config.basics import (
     as_mapping,
     wrong,
 )
+from drift_exporter.config.calibration import Calibration, MinEffect
 from drift_exporter.config.sources import Current, Reference
-from drift_exporter.config.thresholds import DEFAULT_THRESHOLDS, Threshold, Thresholds
+from drift_exporter.config.thresholds import (
+    CALIBRATED,
+    CAN_BE_CALIBRATED,
+    DEFAULT_THRESHOLDS,
+    Threshold,
+    Thresholds,
+)
 
 
 class FeatureConfig(Model):
@@ -43,7 +50,11 @@ class FeatureConfig(Model):
 
     thresholds: Thresholds = Field(default_factory=dict)
     """Thresholds that differ from the model's; what is given for a statistic replaces the
-    model's whole, `null` takes it away."""
+    model's whole, `null` takes it away, `calibrated` has it follow from the past."""
+
+    min_effect: MinEffect | None = None
+    """PSI above the noise from which a drift of this column is worth a warning, where thresholds
+    are calibrated; by default as `calibration` says, for two bins 0.02 at most."""
 
     importance: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     """Weight of the column where features are ranked."""
@@ -99,6 +110,10 @@ class Features(Model):
         return self.overrides.get(column, _DEFAULTS)
 
 
+def _as_reference(value: object) -> object:
+    return {"kind": value} if value in ("rolling", "seasonal") else as_mapping(value)
+
+
 class ModelConfig(Model):
     """One model that is monitored."""
 
@@ -124,9 +139,10 @@ class ModelConfig(Model):
     """How often the model is meant to be retrained; needs `trained`."""
 
     reference: Annotated[
-        Reference, BeforeValidator(as_mapping, json_schema_input_type=Reference | str)
+        Reference, BeforeValidator(_as_reference, json_schema_input_type=Reference | str)
     ]
-    """The data to compare with; a plain string is its `url`."""
+    """The data to compare with; a plain string is its `url`, or `rolling` or `seasonal`: then
+    the bins too come from the inference data."""
 
     current: Annotated[Current, BeforeValidator(as_mapping, json_schema_input_type=Current | str)]
     """The inference data; a plain string is its `url`."""
@@ -188,7 +204,11 @@ class ModelConfig(Model):
     thresholds: Thresholds = Field(default_factory=dict)
     """Thresholds by statistic, over the defaults: PSI 0.1 and 0.25, missing +0.1, unseen and
     out of range +0.05. What is given for a statistic replaces its default whole; `null` takes
-    it away."""
+    it away. `calibrated`, for all or for one of these four, has it follow from the model's own
+    past and from the rows of each window, see `calibration`."""
+
+    calibration: Calibration = Calibration()
+    """The promise that calibrated thresholds keep."""
 
     @field_validator("slice")
     @classmethod
@@ -259,6 +279,25 @@ class ModelConfig(Model):
         longest = self.longest_window.seconds
         return max(self.backfill.seconds, longest) if self.backfill else longest
 
+    @property
+    def history_seconds(self) -> float:
+        """How much of the past is counted and kept: what windows, reference and calibration
+        look back on."""
+        needed = [self.backfill_seconds]
+        if self.reference.kind != "data":
+            # The reference begins at midnight, and a window may begin a day before it.
+            around = self.reference.gap.seconds + 86400 + self.longest_window.seconds
+            needed.append(self.reference.span.seconds + around)
+        if self.calibrates:
+            needed.append(self.calibration.history.seconds + self.longest_window.seconds)
+        return max(needed)
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether any threshold is calibrated."""
+        columns = ("", *self.features.overrides)
+        return any(self.calibrated(c, s) for c in columns for s in CAN_BE_CALIBRATED)
+
     def exposes_bins(self, column: str) -> bool:
         """Whether the bins of a column are exposed."""
         own = self.features.settings(column).expose_bins
@@ -266,11 +305,23 @@ class ModelConfig(Model):
 
     def threshold(self, column: str, statistic: str, severity: str) -> float | None:
         """The configured threshold of a column, or none."""
-        merged: dict[Any, Threshold | None] = {
+        found = self._threshold(column, statistic)
+        value = getattr(found, severity) if isinstance(found, Threshold) else None
+        return None if value is None else float(value)
+
+    def calibrated(self, column: str, statistic: str) -> bool:
+        """Whether a column's threshold follows from the past."""
+        return bool(self._threshold(column, statistic) == CALIBRATED)
+
+    def min_effect(self, column: str) -> float:
+        """PSI above the noise from which a drift of the column is worth a warning."""
+        own = self.features.settings(column).min_effect
+        return self.calibration.min_effect if own is None else own
+
+    def _threshold(self, column: str, statistic: str) -> Any:
+        merged: dict[Any, Any] = {
             **DEFAULT_THRESHOLDS,
             **self.thresholds,
             **self.features.settings(column).thresholds,
         }
-        found = merged.get(statistic)
-        value = getattr(found, severity) if found else None
-        return None if value is None else float(value)
+        return merged.get(statistic)

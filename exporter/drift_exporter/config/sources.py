@@ -8,7 +8,15 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from drift_exporter.config.basics import AnyDuration, Duration, Model, Moment, parse_moment, wrong
+from drift_exporter.config.basics import (
+    AnyDuration,
+    Duration,
+    Model,
+    Moment,
+    PositiveDuration,
+    parse_moment,
+    wrong,
+)
 
 HAS_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 """What makes a URL of a text; all else is a path."""
@@ -69,7 +77,7 @@ class Source(Model):
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
-        if not self.url and not self.url_file:
+        if not self.url and not self.url_file and not self.optional:
             raise wrong("a path, a glob or the URL of a database", None, "url")
         if self.url and self.url_file:
             raise wrong("url or url_file, not both", self.url_file, "url_file")
@@ -90,6 +98,11 @@ class Source(Model):
         return self
 
     @property
+    def optional(self) -> bool:
+        """Whether no place needs to be named."""
+        return False
+
+    @property
     def is_database(self) -> bool:
         """Whether the URL names a database rather than files."""
         scheme = self.url.partition("://")[0].partition("+")[0].lower()
@@ -97,7 +110,20 @@ class Source(Model):
 
 
 class Reference(Source):
-    """The data to compare with; read once, to build the profile."""
+    """The data to compare with. Its bins always come from one profile, which is built once."""
+
+    kind: Literal["data", "rolling", "seasonal"] = "data"
+    """What windows are compared with: `data`, what the profile was built from; `rolling`, the
+    newest `span` of the model's own past; `seasonal`, the same hours of weekdays and weekends
+    within it. A slow trend never drifts from a rolling reference: keep `data` where that
+    matters."""
+
+    span: PositiveDuration = Duration(28 * 86400, "28d")
+    """How much of the past is the reference; whole days."""
+
+    gap: AnyDuration = Duration(86400, "1d")
+    """What lies between that past and the window, so that a drift is not compared with itself;
+    whole days."""
 
     start: Moment | None = None
     """Only rows from this event time on, `2024-01-31` or `2024-01-31T12:00Z`."""
@@ -107,9 +133,27 @@ class Reference(Source):
 
     @model_validator(mode="after")
     def _forward(self) -> Self:
+        for key in ("span", "gap"):
+            given = getattr(self, key)
+            if key in self.model_fields_set and self.kind == "data":
+                raise wrong("no such key, as the reference is data", given.text, key)
+            if given.seconds % 86400:
+                raise wrong("whole days", given.text, key)
+        if self.optional and (self.start or self.end):
+            raise wrong("no start and end without a url", self.start or self.end, "start")
         if self.start and self.end and parse_moment(self.end) <= parse_moment(self.start):
             raise wrong("a time after start", self.end, "end", beside="start", value=self.start)
         return self
+
+    @property
+    def optional(self) -> bool:
+        """Whether no place needs to be named: the past is in the inference data."""
+        return self.kind != "data"
+
+    @property
+    def of_current(self) -> bool:
+        """Whether the profile is built from the inference data."""
+        return not self.url and not self.url_file
 
 
 class Current(Source):

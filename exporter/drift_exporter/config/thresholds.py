@@ -5,7 +5,7 @@ Knows names and bounds; no score.
 
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from drift_exporter.config.basics import Model, wrong
 
@@ -34,6 +34,12 @@ UNBOUNDED = ("psi", "kl_divergence", "wasserstein_distance")
 SEVERITIES = ("warning", "critical")
 """Severities, the milder first."""
 
+CALIBRATED = "calibrated"
+"""A threshold that follows from the model's own past and the rows of the window."""
+
+CAN_BE_CALIBRATED = ("psi", *RATES)
+"""Statistics whose law without drift is known."""
+
 
 class Threshold(Model):
     """From which score a severity holds; for shares of rows, from which rise over the reference."""
@@ -58,8 +64,14 @@ class Threshold(Model):
         return self
 
 
-def _reachable(value: dict[StatisticName, Threshold | None]) -> Any:
+def _checked(value: dict[StatisticName, Threshold | Literal["calibrated"] | None]) -> Any:
     for name, threshold in value.items():
+        if threshold == CALIBRATED and name not in CAN_BE_CALIBRATED:
+            raise wrong(
+                f"numbers, as only {', '.join(CAN_BE_CALIBRATED)} can be calibrated",
+                CALIBRATED,
+                name,
+            )
         for severity in SEVERITIES:
             limit = getattr(threshold, severity, None)
             if name not in UNBOUNDED and limit is not None and limit > 1:
@@ -67,7 +79,20 @@ def _reachable(value: dict[StatisticName, Threshold | None]) -> Any:
     return value
 
 
-Thresholds = Annotated[dict[StatisticName, Threshold | None], AfterValidator(_reachable)]
+def _every_one(value: object) -> object:
+    return dict.fromkeys(CAN_BE_CALIBRATED, CALIBRATED) if value == CALIBRATED else value
+
+
+ThresholdsByStatistic = dict[StatisticName, Threshold | Literal["calibrated"] | None]
+
+Thresholds = Annotated[
+    ThresholdsByStatistic,
+    BeforeValidator(
+        _every_one, json_schema_input_type=ThresholdsByStatistic | Literal["calibrated"]
+    ),
+    AfterValidator(_checked),
+]
+"""Thresholds by statistic; the text ``calibrated`` is short for all that can be."""
 
 
 def default_thresholds() -> Thresholds:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from drift_exporter.config import Config, default_thresholds, masked_url
+from drift_exporter.config import Config, Threshold, default_thresholds, masked_url
 from drift_exporter.config_file.document import Document, yaml_of
 from drift_exporter.config_file.explain import explain
 from drift_exporter.config_file.paths import placed
@@ -89,7 +89,10 @@ def config_hash(config: Config) -> str:
 def _masked(config: Config) -> dict[str, Any]:
     data: dict[str, Any] = config.model_dump(mode="json")
     places = [data["store"]]
-    limits = {name: limit and limit.model_dump() for name, limit in default_thresholds().items()}
+    limits = {
+        name: limit.model_dump() if isinstance(limit, Threshold) else limit
+        for name, limit in default_thresholds().items()
+    }
     for model in data["models"]:
         places += [model["reference"], model["current"]]
         model["thresholds"] = {**limits, **model["thresholds"]}

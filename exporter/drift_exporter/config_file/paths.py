@@ -27,6 +27,9 @@ def _model_placed(model: ModelConfig, folder: Path) -> ModelConfig:
         "reference": _source_placed(model.reference, folder),
         "current": _source_placed(model.current, folder),
     }
+    if model.calibration.file:
+        placed_file = _absolute(model.calibration.file, folder)
+        update["calibration"] = model.calibration.model_copy(update={"file": placed_file})
     if model.profile:
         update["profile"] = _absolute(model.profile, folder)
     return model.model_copy(update=update)
@@ -34,7 +37,7 @@ def _model_placed(model: ModelConfig, folder: Path) -> ModelConfig:
 
 def _source_placed(source: _SourceT, folder: Path) -> _SourceT:
     update = {"url": _database(source.url, folder)}
-    if not HAS_SCHEME.match(source.url):
+    if source.url and not HAS_SCHEME.match(source.url):
         # The folder's own name is no pattern, whatever characters it has.
         update["url"] = _absolute(source.url, Path(glob.escape(str(folder))))
     if source.password_file:

@@ -129,7 +129,8 @@ def settings_hash(model: ModelConfig) -> str:
     """Hash of the settings that a profile depends on: another hash asks for another profile."""
     features = model.features.model_dump(mode="json")
     for settings in features["overrides"].values():
-        del settings["thresholds"], settings["importance"], settings["expose_bins"]
+        for key in ("thresholds", "importance", "expose_bins", "min_effect"):
+            del settings[key]
     reference = model.reference.model_dump(
         mode="json", include={"table", "query", "timestamp", "start", "end", "format"}
     )

@@ -53,6 +53,16 @@ class Replay:
     surprise: Floats
     """``-log10 p`` with an omega that did not see the window, 0 where not evaluable."""
 
+    bins: Counts
+    rows: Floats
+    reference_rows: Floats
+    """What each evaluation compared."""
+
+    share: Floats
+    """Share of the last bin, of a rate what is counted; NaN where not evaluable."""
+
+    reference_share: Floats
+
 
 def replay(series: Series, timeline: Timeline, rule: Rule) -> Replay:
     """Evaluate a series over its own history, each window against the history without its day.
@@ -87,17 +97,27 @@ def replay(series: Series, timeline: Timeline, rule: Rule) -> Replay:
     whole = np.zeros_like(timeline.slots)
     slots, kind = whole, Kind.GLOBAL
     windows = _compare(series, counts, whole, timeline, rule, apart)
-    if series.reference is None:
+    if series.reference is None and series.slotted is not False:
         slotted = _compare(series, counts, timeline.slots, timeline, rule, apart)
-        if _slots_are_better(windows, slotted):
+        if series.slotted or _slots_are_better(windows, slotted):
             windows, slots, kind = slotted, timeline.slots, Kind.SLOTS
     every = _compare(series, counts, slots, timeline, rule, ends)
     surprise = _cross_fitted(every, windows)
     if series.rate:
         surprise = np.where(every.rise > RATE_TOLERANCE, surprise, 0.0)
     measured = windows.evaluable
+    share = np.where(np.isnan(every.psi), np.nan, every.share)
     return Replay(
-        windows.omega(measured), kind, int(np.count_nonzero(measured)), every.psi, surprise
+        omega=windows.omega(measured),
+        baseline=kind,
+        windows=int(np.count_nonzero(measured)),
+        psi=every.psi,
+        surprise=surprise,
+        bins=every.bins,
+        rows=every.rows,
+        reference_rows=every.reference_rows,
+        share=share,
+        reference_share=share - every.rise,
     )
 
 
@@ -109,6 +129,7 @@ class _Compared:
     bins: Counts
     rows: Floats
     reference_rows: Floats
+    share: Floats
     rise: Floats
 
     @property
@@ -162,9 +183,10 @@ def _compare(
     holes = _window_sums((~timeline.used)[:, np.newaxis].astype(np.int64), width, ends)[:, 0]
     evaluable = (n >= rule.min_rows) & (bins >= 2) & (holes == 0)
     last = windows[:, -1:].sum(axis=-1)
-    rise = np.divide(last, n, out=np.zeros(n.shape), where=n > 0) - q[..., -1:].sum(axis=-1)
+    share = np.divide(last, n, out=np.zeros(n.shape), where=n > 0)
+    rise = share - q[..., -1:].sum(axis=-1)
     rows = n.astype(np.float64)
-    return _Compared(np.where(evaluable, psi, np.nan), bins, rows, m, rise)
+    return _Compared(np.where(evaluable, psi, np.nan), bins, rows, m, share, rise)
 
 
 def _own_baselines(

@@ -39,8 +39,8 @@ class Rule:
 
     @property
     def evaluations(self) -> int:
-        """Evaluations in a row that have to be above the threshold."""
-        return -(-self.for_seconds // self.step_seconds) + 1
+        """Evaluations in a row that are surely above the threshold when the alarm fires."""
+        return self.for_seconds // self.step_seconds + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +105,9 @@ class Series:
     reference: npt.NDArray[np.integer] | None = None
     """Rows per bin of a reference that is not this history. None: the history itself, each
     window without its own day."""
+
+    slotted: bool | None = None
+    """Whether the history is compared slot by slot. None: where that is better."""
 
 
 def evaluation_ends(timeline: Timeline, rule: Rule) -> Counts:

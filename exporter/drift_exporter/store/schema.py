@@ -20,7 +20,7 @@ from sqlalchemy import (
 from drift_exporter.errors import StoreError
 from drift_exporter.store.tables import VERSION_TABLE, metadata
 
-HEAD = "0001"
+HEAD = "0002"
 """The version of the schema that this code reads and writes."""
 
 _FOLDER = Path(__file__).parent / "migrations"

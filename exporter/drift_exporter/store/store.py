@@ -10,7 +10,7 @@ from typing import Self
 
 from drift_exporter.counts import SliceKey, Vector
 from drift_exporter.snapshot import Run
-from drift_exporter.store import history, retention, runs, slices
+from drift_exporter.store import calibrations, history, retention, runs, slices
 from drift_exporter.store.codec import Score
 from drift_exporter.store.database import Database, open_database
 from drift_exporter.store.history import Scores
@@ -172,6 +172,21 @@ class Store:
         """
         with self._database.reading(f"read the scores of model {model!r}") as connection:
             return history.read_psi(connection, model, window, (since, until), most)
+
+    def record_calibration(self, model: str, bins_hash: str, created: float, body: str) -> None:
+        """Append a calibration of a model over these bins, as the text that it wrote."""
+        with self._database.writing(f"record the calibration of model {model!r}") as connection:
+            calibrations.record(connection, model, bins_hash, created, body)
+
+    def calibration(self, model: str, bins_hash: str) -> tuple[float, str] | None:
+        """When the newest calibration over these bins was made, and its text."""
+        with self._database.reading(f"read the calibration of model {model!r}") as connection:
+            return calibrations.newest(connection, model, bins_hash)
+
+    def calibrations(self, model: str, limit: int) -> list[tuple[float, str, str]]:
+        """The newest calibrations of a model first: when, over which bins, and the text."""
+        with self._database.reading(f"read the calibrations of model {model!r}") as connection:
+            return calibrations.latest(connection, model, limit)
 
     def prune(
         self, now: float, retention_seconds: float, max_bytes: int, keep_since: Mapping[str, int]

@@ -1,0 +1,348 @@
+"""Which actions an incident asks for, what an approval changes, and whether one may still start.
+
+Pure: the incident, the config, what was asked for before and the time in; decisions out.
+Knows no store, request, secret or clock.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from drift_exporter import config
+from drift_exporter.config.action import DATA_QUALITY
+from drift_exporter.errors import IncidentError
+from drift_exporter.incident import Action, ActionState, Approval, Incident, State
+
+APPROVE, REJECT = "approve", "reject"
+DAY_SECONDS = 86400.0
+
+WAITING = frozenset({ActionState.PROPOSED, ActionState.WAITING})
+"""States in which an action can be approved or rejected."""
+
+OPEN = WAITING | {ActionState.APPROVED, ActionState.STARTED}
+"""States from which an action still goes on by itself or by an answer."""
+
+SENT = frozenset({ActionState.STARTED, ActionState.SUCCEEDED, ActionState.UNKNOWN})
+"""States of actions that were done, as far as anybody knows."""
+
+_SPENT = OPEN | SENT | {ActionState.FAILED}
+"""States that use up a place of the day."""
+
+_COOLING = OPEN | SENT
+"""States after which there is a cooldown: what surely failed or was refused needs none."""
+
+
+class Occasion(StrEnum):
+    """On what an action is asked for."""
+
+    OPENED = "opened"
+    CLASSIFIED = "classified"
+    RESOLVED = "resolved"
+    PROMOTED = "promoted"
+    REQUESTED = "requested"
+
+
+class Past(NamedTuple):
+    """An action of any incident that was asked for before."""
+
+    name: str
+    model: str
+    state: ActionState
+    at: float
+    """When it last changed."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An action that an incident asks for, and what is to become of it."""
+
+    action: config.Action
+    occasion: Occasion
+    key: str
+    """Idempotency key: the same for the same action, incident and occasion."""
+
+    state: ActionState
+    """``waiting`` for approvals, ``approved`` where none is needed, or ``skipped``."""
+
+    needs: tuple[str, ...]
+    expires: float
+    reason: str
+    """Why it is asked for, or why it is skipped."""
+
+
+def occasions(incident: Incident, now: float, longest_ago_seconds: float) -> tuple[Occasion, ...]:
+    """What has happened to an incident that an action may answer.
+
+    A resolution or a promotion counts for so long only: an action that is new in the config
+    must not answer the incidents of last year.
+    """
+    found = []
+    if incident.state in (State.OPEN, State.ACKNOWLEDGED, State.MITIGATING):
+        found.append(Occasion.OPENED)
+        if incident.classification:
+            found.append(Occasion.CLASSIFIED)
+    elif incident.resolved is not None and now - incident.resolved <= longest_ago_seconds:
+        found.append(Occasion.RESOLVED)
+    if incident.successor and now - incident.updated <= longest_ago_seconds:
+        found.append(Occasion.PROMOTED)
+    return tuple(found)
+
+
+def asked(
+    incident: Incident,
+    tier: str,
+    actions: Iterable[config.Action],
+    known: Sequence[Action],
+    past: Mapping[str, Sequence[Past]],
+    now: float,
+) -> Iterator[Asked]:
+    """The actions that an incident asks for now and has not asked for before.
+
+    Parameters
+    ----------
+    incident, tier
+        The incident, and the tier of its model.
+    actions
+        The actions of the config.
+    known
+        What this incident has asked for so far.
+    past
+        By name of the action, what any incident asked for, as far back as the longest of a
+        day and the action's cooldown.
+    now
+        Seconds since the epoch.
+    """
+    for action in actions:
+        for occasion in occasions(incident, now, action.expires.seconds):
+            key = key_of(incident, action.name, occasion)
+            if occasion not in action.when.on or any(one.key == key for one in known):
+                continue
+            if not matches(action.when, incident, tier) or _going_on(action.name, known):
+                continue
+            yield _asked(action, incident, occasion, key, past.get(action.name, ()), now)
+
+
+def requested(
+    incident: Incident,
+    action: config.Action,
+    known: Sequence[Action],
+    past: Sequence[Past],
+    who: str,
+    now: float,
+) -> Asked:
+    """An action that a person asks for, whatever its ``when`` says.
+
+    Raises
+    ------
+    IncidentError
+        If the incident is closed, the action is under way, or a guard forbids it.
+    """
+    where = f"incident {incident.id}: action {action.name!r}"
+    if incident.state == State.CLOSED:
+        raise IncidentError(f"{where} cannot be asked for: the incident is closed")
+    if _going_on(action.name, known):
+        raise IncidentError(f"{where} is under way already; approve, reject or await that one")
+    tries = sum(one.name == action.name for one in known)
+    key = key_of(incident, action.name, Occasion.REQUESTED, f"{tries}")
+    found = _asked(action, incident, Occasion.REQUESTED, key, past, now)
+    if found.state == ActionState.SKIPPED:
+        raise IncidentError(f"{where} cannot be asked for: {found.reason}")
+    return Asked(**{**vars(found), "reason": f"asked for by {who}"})
+
+
+def matches(when: config.When, incident: Incident, tier: str) -> bool:
+    """Whether an action answers such an incident."""
+    named = not when.classifications or any(
+        fnmatchcase(incident.classification, glob) for glob in when.classifications
+    )
+    return (
+        named
+        and when.covers(incident.model)
+        and (not when.tiers or tier in when.tiers)
+        and incident.cause in when.causes
+        and incident.severity in when.severities
+    )
+
+
+def key_of(incident: Incident, name: str, occasion: Occasion, more: str = "") -> str:
+    """The idempotency key: lower-case letters, digits and hyphens, at most 63 of them.
+
+    Fit for a header, for the id of a DAG run and for the name of a Kubernetes Job. A flap or
+    another classification is another occasion.
+    """
+    what = [
+        incident.id,
+        incident.model,
+        incident.opened,
+        incident.flaps,
+        incident.classification if occasion == Occasion.CLASSIFIED else "",
+        name,
+        occasion,
+        more,
+    ]
+    return f"drift-{incident.id}-{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:20]}"
+
+
+def guard(action: config.Action, classification: str) -> str:
+    """Why an action must not be done, whatever people approve; empty where nothing forbids it."""
+    if not action.retrain:
+        return ""
+    if not classification:
+        return "a model is retrained only when the analysis has told what happened"
+    if fnmatchcase(classification, f"{DATA_QUALITY}*"):
+        return "a model is never retrained on data of bad quality: it would learn the fault"
+    return ""
+
+
+def open_needs(needs: Sequence[str], groups: Sequence[Collection[str]]) -> tuple[str, ...]:
+    """The needs that people with such groups leave open; each person fills one at most.
+
+    Parameters
+    ----------
+    needs
+        A group for each approval that is needed, ``""`` for anybody.
+    groups
+        The groups of each person that approved.
+
+    Returns
+    -------
+    tuple
+        As few as possible: people are placed so that most needs are filled.
+
+    Examples
+    --------
+    >>> open_needs(("science", "clinic"), [{"science", "clinic"}])
+    ('clinic',)
+    >>> open_needs(("science", "clinic"), [{"science", "clinic"}, {"science"}])
+    ()
+    """
+    placed: dict[int, int] = {}  # need -> person
+
+    def place(person: int, tried: set[int]) -> bool:
+        for i, need in enumerate(needs):
+            if i in tried or (need and need not in groups[person]):
+                continue
+            tried.add(i)
+            if i not in placed or place(placed[i], tried):
+                placed[i] = person
+                return True
+        return False
+
+    for person in range(len(groups)):
+        place(person, set())
+    return tuple(need for i, need in enumerate(needs) if i not in placed)
+
+
+def answered(action: Action, before: Sequence[Approval], answer: Approval) -> ActionState:
+    """The state of an action after somebody's answer.
+
+    Raises
+    ------
+    IncidentError
+        If it waits for no answer, has expired, was answered by the same person before, or
+        needs nobody of these groups.
+    """
+    where = f"action {action.id} ({action.name})"
+    if answer.decision not in (APPROVE, REJECT):
+        raise IncidentError(f"{where}: {answer.decision!r} is no answer; {APPROVE} or {REJECT} it")
+    if action.state not in WAITING:
+        raise IncidentError(f"{where} is {action.state} and waits for no answer")
+    if action.expires is not None and answer.at >= action.expires:
+        raise IncidentError(f"{where} has expired; ask for it again")
+    if any(_same(one.who, answer.who) for one in before):
+        raise IncidentError(f"{where}: {answer.who} has answered already; it takes somebody else")
+    approved = [one.groups for one in before if one.decision == APPROVE]
+    left = open_needs(action.needs, approved)
+    after = open_needs(action.needs, [*approved, answer.groups])
+    if answer.decision == REJECT:
+        # Who could approve can reject: anybody of a group that it needs, filled or not.
+        if len(open_needs(action.needs, [answer.groups])) == len(action.needs):
+            raise IncidentError(f"{where} can be rejected by {_people(action.needs)} only")
+        return ActionState.REJECTED
+    if len(after) == len(left):
+        raise IncidentError(f"{where} still needs {_people(left)}; the answer fills no place")
+    return ActionState.WAITING if after else ActionState.APPROVED
+
+
+def may_start(
+    action: Action,
+    configured: config.Action | None,
+    approvals: Sequence[Approval],
+    incident: Incident,
+    now: float,
+) -> tuple[ActionState, str]:
+    """What becomes of an approved action now: ``started``, or why not, with the state for it."""
+    if action.expires is not None and now >= action.expires:
+        return ActionState.EXPIRED, "it was not sent in time"
+    if configured is None:
+        return ActionState.SKIPPED, "the config has no such action any more"
+    if action.detail.get("config") != fingerprint(configured):
+        return ActionState.SKIPPED, "the action was changed in the config since it was asked for"
+    if incident.state == State.CLOSED and incident.closed_by != "":
+        if action.detail.get("occasion") not in (Occasion.RESOLVED, Occasion.PROMOTED):
+            return ActionState.SKIPPED, "the incident was closed before"
+    forbidden = guard(configured, incident.classification)
+    if forbidden:
+        return ActionState.SKIPPED, forbidden
+    approved = [one.groups for one in approvals if one.decision == APPROVE]
+    # Counted again from the answers themselves: the state alone must not be able to send.
+    left = open_needs(action.needs, approved)
+    if left or any(one.decision == REJECT for one in approvals):
+        return ActionState.SKIPPED, f"it lacks the approval of {_people(left)}"
+    return ActionState.STARTED, ""
+
+
+def fingerprint(action: config.Action) -> str:
+    """What tells an action of the config from a changed one; no secret goes into it."""
+    text = json.dumps(action.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _asked(
+    action: config.Action,
+    incident: Incident,
+    occasion: Occasion,
+    key: str,
+    past: Sequence[Past],
+    now: float,
+) -> Asked:
+    reason = guard(action, incident.classification) or _too_often(action, incident, past, now)
+    state = ActionState.SKIPPED
+    if not reason:
+        state = ActionState.WAITING if action.needs else ActionState.APPROVED
+        reason = f"the incident was {occasion}"
+        if occasion == Occasion.CLASSIFIED:
+            reason += f" as {incident.classification}"
+    return Asked(action, occasion, key, state, action.needs, now + action.expires.seconds, reason)
+
+
+def _too_often(action: config.Action, incident: Incident, past: Sequence[Past], now: float) -> str:
+    today = sum(one.state in _SPENT and now - one.at < DAY_SECONDS for one in past)
+    if today >= action.per_day:
+        return f"it was asked for {today} times in 24 hours, which is all that per_day allows"
+    recent = any(
+        one.state in _COOLING
+        and one.model == incident.model
+        and now - one.at < action.cooldown.seconds
+        for one in past
+    )
+    if recent:
+        return f"it was done or asked for this model less than {action.cooldown} ago (cooldown)"
+    return ""
+
+
+def _going_on(name: str, known: Sequence[Action]) -> bool:
+    return any(one.name == name and one.state in OPEN for one in known)
+
+
+def _same(one: str, other: str) -> bool:
+    return one.strip().casefold() == other.strip().casefold()
+
+
+def _people(needs: Sequence[str]) -> str:
+    named = [f"somebody of {need!r}" if need else "any approver" for need in needs]
+    return " and ".join(dict.fromkeys(named)) or "nobody"
