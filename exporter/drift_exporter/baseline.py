@@ -99,16 +99,18 @@ class Baselines:
     def _past(self, window_start: int) -> Past:
         reference = self._model.reference
         end = (window_start - int(reference.gap.seconds)) // DAY_SECONDS * DAY_SECONDS
-        if end not in self._kept:
-            # Windows of different lengths begin on different days.
-            if len(self._kept) > len(self._model.windows):
-                del self._kept[min(self._kept)]
-            self._kept[end] = self._added(end - int(reference.span.seconds), end)
-        return self._kept[end]
+        found = self._kept.get(end)
+        if found is None:
+            found = self._added(end - int(reference.span.seconds), end)
+            # Windows of different lengths begin on different days. Replaced whole: another thread
+            # may forget meanwhile.
+            newest = sorted((*self._kept, end))[-len(self._model.windows) - 1 :]
+            self._kept = {**{e: p for e, p in self._kept.items() if e in newest}, end: found}
+        return found
 
     def forget(self) -> None:
         """Add the past up again when it is asked for: slices came in late."""
-        self._kept.clear()
+        self._kept = {}
 
     def _added(self, start: int, end: int) -> Past:
         model, profile = self._model, self._profile

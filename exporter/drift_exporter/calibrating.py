@@ -89,7 +89,10 @@ def history_of(job: Job, now: float) -> History:
     if known is None:
         end = int(now // width) * width
         return History(job, end, end)
+    first = job.store.first_slice(job.model.name, job.profile.bins_hash, width)
+    # Before its first row a model had no past, however far back was looked.
     start = max(known[0], known[1] - int(job.model.calibration.history.seconds))
+    start = max(start, known[1] if first is None else first)
     return History(job, -(-start // width) * width, known[1] // width * width)
 
 

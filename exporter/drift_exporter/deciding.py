@@ -7,18 +7,20 @@ Knows no store, request, secret or clock.
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from drift_exporter import config
-from drift_exporter.config.action import DATA_QUALITY
+from drift_exporter.config.action import DATA_QUALITY, When
+from drift_exporter.config.action import Action as Configured
 from drift_exporter.errors import IncidentError
 from drift_exporter.incident import Action, ActionState, Approval, Incident, State
 
 APPROVE, REJECT = "approve", "reject"
 DAY_SECONDS = 86400.0
+MOST_RESENDS = 3
+"""How often an action is sent again: one that ends the exporter must not end it for ever."""
 
 WAITING = frozenset({ActionState.PROPOSED, ActionState.WAITING})
 """States in which an action can be approved or rejected."""
@@ -60,10 +62,13 @@ class Past(NamedTuple):
 class Asked:
     """An action that an incident asks for, and what is to become of it."""
 
-    action: config.Action
+    action: Configured
     occasion: Occasion
     key: str
-    """Idempotency key: the same for the same action, incident and occasion."""
+    """Idempotency key, new for each action that is asked for."""
+
+    mark: str
+    """What it is asked for: the same for the same action, incident and occasion."""
 
     state: ActionState
     """``waiting`` for approvals, ``approved`` where none is needed, or ``skipped``."""
@@ -81,7 +86,7 @@ def occasions(incident: Incident, now: float, longest_ago_seconds: float) -> tup
     must not answer the incidents of last year.
     """
     found = []
-    if incident.state in (State.OPEN, State.ACKNOWLEDGED, State.MITIGATING):
+    if incident.active:
         found.append(Occasion.OPENED)
         if incident.classification:
             found.append(Occasion.CLASSIFIED)
@@ -95,7 +100,7 @@ def occasions(incident: Incident, now: float, longest_ago_seconds: float) -> tup
 def asked(
     incident: Incident,
     tier: str,
-    actions: Iterable[config.Action],
+    actions: Iterable[Configured],
     known: Sequence[Action],
     past: Mapping[str, Sequence[Past]],
     now: float,
@@ -118,17 +123,18 @@ def asked(
     """
     for action in actions:
         for occasion in occasions(incident, now, action.expires.seconds):
-            key = key_of(incident, action.name, occasion)
-            if occasion not in action.when.on or any(one.key == key for one in known):
+            mark = mark_of(incident, action.name, occasion)
+            if occasion not in action.when.on or any(_mark(one) == mark for one in known):
                 continue
             if not matches(action.when, incident, tier) or _going_on(action.name, known):
                 continue
-            yield _asked(action, incident, occasion, key, past.get(action.name, ()), now)
+            yield _asked(action, incident, occasion, mark, past.get(action.name, ()), now)
+            break  # two occasions at once are one reason to act
 
 
 def requested(
     incident: Incident,
-    action: config.Action,
+    action: Configured,
     known: Sequence[Action],
     past: Sequence[Past],
     who: str,
@@ -147,14 +153,14 @@ def requested(
     if _going_on(action.name, known):
         raise IncidentError(f"{where} is under way already; approve, reject or await that one")
     tries = sum(one.name == action.name for one in known)
-    key = key_of(incident, action.name, Occasion.REQUESTED, f"{tries}")
-    found = _asked(action, incident, Occasion.REQUESTED, key, past, now)
+    mark = mark_of(incident, action.name, Occasion.REQUESTED, f" {tries}")
+    found = _asked(action, incident, Occasion.REQUESTED, mark, past, now)
     if found.state == ActionState.SKIPPED:
         raise IncidentError(f"{where} cannot be asked for: {found.reason}")
-    return Asked(**{**vars(found), "reason": f"asked for by {who}"})
+    return replace(found, reason=f"asked for by {who}")
 
 
-def matches(when: config.When, incident: Incident, tier: str) -> bool:
+def matches(when: When, incident: Incident, tier: str) -> bool:
     """Whether an action answers such an incident."""
     named = not when.classifications or any(
         fnmatchcase(incident.classification, glob) for glob in when.classifications
@@ -168,32 +174,29 @@ def matches(when: config.When, incident: Incident, tier: str) -> bool:
     )
 
 
-def key_of(incident: Incident, name: str, occasion: Occasion, more: str = "") -> str:
+def mark_of(incident: Incident, name: str, occasion: Occasion, more: str = "") -> str:
+    """What tells an occasion from others: a flap or another classification is a new one."""
+    as_what = incident.classification if occasion == Occasion.CLASSIFIED else ""
+    return f"{name} {occasion} {incident.flaps} {as_what}{more}"
+
+
+def key_of(incident: Incident, mark: str, now: float) -> str:
     """The idempotency key: lower-case letters, digits and hyphens, at most 63 of them.
 
-    Fit for a header, for the id of a DAG run and for the name of a Kubernetes Job. A flap or
-    another classification is another occasion.
+    Fit for a header, for the id of a DAG run and for the name of a Kubernetes Job. The time is
+    in it: the incident 1 of a test must not be taken for the incident 1 of production.
     """
-    what = [
-        incident.id,
-        incident.model,
-        incident.opened,
-        incident.flaps,
-        incident.classification if occasion == Occasion.CLASSIFIED else "",
-        name,
-        occasion,
-        more,
-    ]
-    return f"drift-{incident.id}-{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:20]}"
+    what = json.dumps([incident.id, incident.model, mark, now])
+    return f"drift-{incident.id}-{hashlib.sha256(what.encode()).hexdigest()[:20]}"
 
 
-def guard(action: config.Action, classification: str) -> str:
+def guard(action: Configured, classification: str) -> str:
     """Why an action must not be done, whatever people approve; empty where nothing forbids it."""
     if not action.retrain:
         return ""
     if not classification:
         return "a model is retrained only when the analysis has told what happened"
-    if fnmatchcase(classification, f"{DATA_QUALITY}*"):
+    if classification.startswith(DATA_QUALITY):
         return "a model is never retrained on data of bad quality: it would learn the fault"
     return ""
 
@@ -270,7 +273,7 @@ def answered(action: Action, before: Sequence[Approval], answer: Approval) -> Ac
 
 def may_start(
     action: Action,
-    configured: config.Action | None,
+    configured: Configured | None,
     approvals: Sequence[Approval],
     incident: Incident,
     now: float,
@@ -282,9 +285,8 @@ def may_start(
         return ActionState.SKIPPED, "the config has no such action any more"
     if action.detail.get("config") != fingerprint(configured):
         return ActionState.SKIPPED, "the action was changed in the config since it was asked for"
-    if incident.state == State.CLOSED and incident.closed_by != "":
-        if action.detail.get("occasion") not in (Occasion.RESOLVED, Occasion.PROMOTED):
-            return ActionState.SKIPPED, "the incident was closed before"
+    if withdrawn(action, incident):
+        return ActionState.SKIPPED, "the incident was closed before"
     forbidden = guard(configured, incident.classification)
     if forbidden:
         return ActionState.SKIPPED, forbidden
@@ -296,17 +298,42 @@ def may_start(
     return ActionState.STARTED, ""
 
 
-def fingerprint(action: config.Action) -> str:
+def given_up(action: Action, state: ActionState) -> ActionState:
+    """The state of an action that is not sent any more: unknown if it was to be sent again."""
+    return ActionState.UNKNOWN if action.detail.get("resends") else state
+
+
+def recovered(action: Action, configured: Configured | None) -> ActionState:
+    """What becomes of an action that was started and of which no outcome is known.
+
+    ``approved`` where it is to be sent again with the same key, else ``unknown``.
+    """
+    again = (
+        configured is not None
+        and configured.after_unknown == "resend"
+        and action.detail.get("config") == fingerprint(configured)
+        and int(action.detail.get("resends", 0)) < MOST_RESENDS
+    )
+    return ActionState.APPROVED if again else ActionState.UNKNOWN
+
+
+def withdrawn(action: Action, incident: Incident) -> bool:
+    """Whether the incident was closed, so that what was asked for before is of no use."""
+    after = (Occasion.RESOLVED, Occasion.PROMOTED)
+    return incident.state == State.CLOSED and action.detail.get("occasion") not in after
+
+
+def fingerprint(action: Configured) -> str:
     """What tells an action of the config from a changed one; no secret goes into it."""
     text = json.dumps(action.model_dump(mode="json"), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _asked(
-    action: config.Action,
+    action: Configured,
     incident: Incident,
     occasion: Occasion,
-    key: str,
+    mark: str,
     past: Sequence[Past],
     now: float,
 ) -> Asked:
@@ -317,10 +344,19 @@ def _asked(
         reason = f"the incident was {occasion}"
         if occasion == Occasion.CLASSIFIED:
             reason += f" as {incident.classification}"
-    return Asked(action, occasion, key, state, action.needs, now + action.expires.seconds, reason)
+    return Asked(
+        action=action,
+        occasion=occasion,
+        key=key_of(incident, mark, now),
+        mark=mark,
+        state=state,
+        needs=action.needs,
+        expires=now + action.expires.seconds,
+        reason=reason,
+    )
 
 
-def _too_often(action: config.Action, incident: Incident, past: Sequence[Past], now: float) -> str:
+def _too_often(action: Configured, incident: Incident, past: Sequence[Past], now: float) -> str:
     today = sum(one.state in _SPENT and now - one.at < DAY_SECONDS for one in past)
     if today >= action.per_day:
         return f"it was asked for {today} times in 24 hours, which is all that per_day allows"
@@ -337,6 +373,10 @@ def _too_often(action: config.Action, incident: Incident, past: Sequence[Past], 
 
 def _going_on(name: str, known: Sequence[Action]) -> bool:
     return any(one.name == name and one.state in OPEN for one in known)
+
+
+def _mark(action: Action) -> object:
+    return action.detail.get("mark")
 
 
 def _same(one: str, other: str) -> bool:

@@ -12,7 +12,13 @@ from dataclasses import dataclass, replace
 from drift_exporter import check
 from drift_exporter.config import Config, ModelConfig
 from drift_exporter.cron import longest_gap_seconds
-from drift_exporter.errors import DriftExporterError, RunStoppedError, StoreError
+from drift_exporter.errors import (
+    CalibrationError,
+    DriftExporterError,
+    RunStoppedError,
+    StoreError,
+)
+from drift_exporter.lookback import in_force, look_back, wanted
 from drift_exporter.metrics.exposition import Exposition
 from drift_exporter.metrics.health import Health
 from drift_exporter.profile import Profile
@@ -24,6 +30,15 @@ from drift_exporter.snapshot import Board, Run, Snapshot
 from drift_exporter.store import Store
 
 log = logging.getLogger(__name__)
+
+LOOK_BACK = " looks back"
+"""Ends the scheduler's name of a model's look back; no model's name has a space."""
+
+LOOK_BACK_SECONDS = 300.0
+"""How often is asked whether there is a past to be counted or calibrated,"""
+
+LONGEST_LOOK_BACK_SECONDS = 3600.0
+"""and how long that may take."""
 
 LONGEST_SPREAD_SECONDS = 30.0
 """First runs of many models are spread over a tenth of the interval, at most this long."""
@@ -72,6 +87,7 @@ class Jobs:
         for name, held in list(self._held.items()):
             if wanted.get(name) != held.model:
                 self._scheduler.unschedule(name)
+                self._scheduler.unschedule(name + LOOK_BACK)
                 del self._held[name]
                 # A run that is still reading keeps its source; it is abandoned and ends soon.
                 if held.source is not None and name not in self._scheduler.running():
@@ -109,8 +125,7 @@ class Jobs:
         if self._config is None:
             return
         keep = {
-            name: int(now - held.model.backfill_seconds - 86400)
-            for name, held in self._held.items()
+            name: int(now - held.model.history_seconds - 86400) for name, held in self._held.items()
         }
         wanted = self._config.store
         try:
@@ -149,9 +164,8 @@ class Jobs:
         return held.source
 
     def _job(self, held: _Held, profile: Profile) -> check.Job:
-        return check.Job(
-            held.model, profile, self._source(held), self._store, held.interval_seconds
-        )
+        job = check.Job(held.model, profile, self._source(held), self._store, held.interval_seconds)
+        return replace(job, calibration=in_force(job))
 
     def _profile(self, held: _Held, now: float) -> Profile:
         name = held.model.name
@@ -173,6 +187,59 @@ class Jobs:
             if alone
             else min(held.interval_seconds / 10, LONGEST_SPREAD_SECONDS),
         )
+        if held.model.calibrates or held.model.reference.kind != "data":
+            self._scheduler.schedule(
+                held.model.name + LOOK_BACK,
+                lambda ticket: self._look_back(held, ticket),
+                interval_seconds=LOOK_BACK_SECONDS,
+                timeout_seconds=LONGEST_LOOK_BACK_SECONDS,
+                first_delay_seconds=min(held.interval_seconds, LOOK_BACK_SECONDS) / 10,
+            )
+
+    def _look_back(self, held: _Held, ticket: Ticket) -> None:
+        job, now, model = held.job, time.time(), held.model
+        try:
+            if job is None or not wanted(job, now):
+                return
+            found = look_back(
+                job,
+                lambda: open_source(
+                    model.current, sample=model.sample, timeout_seconds=LONGEST_LOOK_BACK_SECONDS
+                ),
+                now,
+                ticket.stopped,
+            )
+            if not ticket.finish() or self._held.get(model.name) is not held:
+                return
+            if found.calibration is not None:
+                made = found.calibration
+                self._store.record_calibration(
+                    model.name, made.bins_hash, made.created, made.to_json()
+                )
+                held.job = replace(job, calibration=made)
+        except RunStoppedError:
+            return
+        except DriftExporterError as error:
+            self._look_back_failed(model.name, error)
+            return
+        if found.rows_read:
+            log.info("past counted", extra={"model": model.name, "rows": found.rows_read})
+        if found.calibration is not None and found.recalibrated:
+            leading = found.calibration.leading
+            self._health.calibrations.labels(model.name).inc()
+            log.info(
+                "thresholds calibrated",
+                extra={
+                    "model": model.name,
+                    "method": str(leading.method),
+                    "days": round(leading.history_days, 1),
+                    "neg_log10_alpha": round(leading.neg_log10_alpha, 2),
+                },
+            )
+
+    def _look_back_failed(self, name: str, error: DriftExporterError) -> None:
+        self._health.calibration_failures.labels(name).inc()
+        log.error("look back failed", extra={"model": name, "err": str(error)})
 
     def _run(self, held: _Held, ticket: Ticket) -> None:
         name, now = held.model.name, time.time()
@@ -247,10 +314,19 @@ class Jobs:
             self._health.skipped.labels(name, reason).inc()
 
     def _timed_out(self, name: str, seconds: float) -> None:
+        if name.endswith(LOOK_BACK):
+            model = name.removesuffix(LOOK_BACK)
+            why = f"the past was not counted within {seconds:g} s; the next look back goes on"
+            self._look_back_failed(model, CalibrationError(why))
+            return
         self._fail(name, check.timed_out(name, seconds))
 
     def _broke(self, name: str, error: BaseException) -> None:
         what = type(error).__name__
+        if name.endswith(LOOK_BACK):
+            model = name.removesuffix(LOOK_BACK)
+            self._look_back_failed(model, CalibrationError(f"internal error ({what}), see the log"))
+            return
         self._fail(name, DriftExporterError(f"internal error ({what}), see the log"))
 
     def _fail(self, name: str, error: DriftExporterError) -> None:

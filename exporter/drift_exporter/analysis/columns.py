@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from drift_exporter.analysis.evidence import Evidence
 from drift_exporter.profile import CategorySketch, Feature, NumericBins, NumericSketch
 from drift_exporter.scoring import kept_bins, score_psi
+from drift_exporter.statistics.magnitudes import Points, points
 from drift_exporter.statistics.null_law import noise_floor, quantile
-from drift_exporter.statistics.units import Points, points
 
 Integers = NDArray[np.int64]
 
@@ -23,6 +23,9 @@ ALPHA = 1e-3
 
 MATERIAL = 0.05
 """PSI beyond noise that is worth a word, however sure we are."""
+
+STRANGE = 0.005
+"""Share of unseen or out-of-range rows from which a column is looked at."""
 
 
 @dataclass(frozen=True)
@@ -136,16 +139,19 @@ def columns_of(evidence: Evidence) -> tuple[Column, ...]:
 def columns_to_sketch(evidence: Evidence) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The numeric and the categorical columns that the source is to be asked about once more.
 
-    Those whose counts moved at all: sketches tell their cause, where counts cannot.
+    Those whose counts moved, and those with rows out of range or unseen: a sketch tells why.
     """
-    suspicious = [
-        column
-        for column in columns_of(evidence)
-        if column.rows and (column.shifted or not column.judged or column.current[-2:-1].any())
-    ]
+    suspicious = [c for c in columns_of(evidence) if c.rows and (c.shifted or _strange(c))]
     numeric = [c.name for c in suspicious if c.feature.kind == "numeric"]
     categorical = [c.name for c in suspicious if c.feature.kind == "categorical"]
     return tuple(numeric), tuple(categorical)
+
+
+def _strange(column: Column) -> bool:
+    strange = int(column.current[-2])
+    if column.feature.kind == "numeric":
+        strange += int(column.current[0] + column.current[-4])
+    return strange > STRANGE * column.rows
 
 
 def _by_name(

@@ -86,9 +86,7 @@ def fault_of(column: Column) -> Fault:
     return Fault(Kind.DISTRIBUTION_SHIFT if column.shifted else Kind.NONE)
 
 
-def risen(
-    part: int, rows: int, reference_part: float, reference_rows: int, rise: float
-) -> bool:
+def risen(part: int, rows: int, reference_part: float, reference_rows: int, rise: float) -> bool:
     """Whether a share of rows is above the reference's by more than ``rise``, beyond chance.
 
     The lower Clopper-Pearson limit of the window's share must be above it, and the rise above
@@ -132,7 +130,7 @@ def _unit_change(column: Column) -> Fault | None:
 def _constant(column: Column) -> Fault | None:
     before, now = column.values
     rows = int(now.sum())
-    if not column.judged or np.count_nonzero(before) < 2 or not rows:
+    if not column.judged or np.count_nonzero(before) < 2 or not rows or column.current[-2]:
         return None
     cell = int(np.argmax(now))
     usual = float(before[cell] / before.sum())

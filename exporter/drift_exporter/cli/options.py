@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from drift_exporter.config import Config, ModelConfig
+from drift_exporter.config import Config, ModelConfig, parse_moment
 from drift_exporter.errors import ConfigError, DriftExporterError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -40,6 +40,13 @@ CONFIG_FILE = option(
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("drift.yml"),
     help="Config file, see docs/config.md.",
+)
+HISTORY = click.option(
+    "--history",
+    type=click.Choice(["source", "store"]),
+    default="source",
+    show_default=True,
+    help="Where the past comes from: counted anew from the source, or what the exporter has kept.",
 )
 MODEL = click.option("--model", default=None, help="Only this model of the config.")
 
@@ -82,3 +89,31 @@ def profile_progress(model: str) -> Any:
             bar.stop()
 
     return told
+
+
+@contextlib.contextmanager
+def work_progress(what: str) -> Iterator[Callable[[float], None]]:
+    """Progress of long work: a bar on a terminal, silence elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=1.0)
+        yield lambda share: bar.update(task, completed=share)
+
+
+def history_url(history: str, store: str) -> str | None:
+    """The store's URL where the past comes from it."""
+    return store if history == "store" else None
+
+
+def moment_of(text: str, hint: str) -> float:
+    """Seconds since the epoch of a date or time that an argument gives."""
+    try:
+        return parse_moment(text).timestamp()
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=hint) from error

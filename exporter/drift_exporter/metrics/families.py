@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
-from drift_exporter.snapshot import FeatureInfo, Snapshot, WindowResult
+from drift_exporter.snapshot import CalibrationInfo, FeatureInfo, Snapshot, WindowResult
+from drift_exporter.verdict import Floats
 
 Labels = tuple[str, ...]
 Sample = tuple[Labels, float]
@@ -205,6 +206,52 @@ def _segment_psi(role: str) -> Fill:
     return fill
 
 
+def _segment_thresholds(role: str) -> Fill:
+    def fill(snapshot: Snapshot) -> Iterator[Sample]:
+        for window in snapshot.windows:
+            for segment in window.segments:
+                split = (segment.segment_by, segment.segment)
+                for severity, values in segment.thresholds.items():
+                    for i, column in _columns(snapshot, role):
+                        # Without a score there is nothing to hold to it.
+                        if not math.isnan(segment.psi[i]) and not math.isnan(values[i]):
+                            labels = (*split, column.name, window.window, "psi", severity)
+                            yield (snapshot.model, *labels), float(values[i])
+
+    return fill
+
+
+def _of_noise(role: str, values: Callable[[WindowResult], Floats | None]) -> Fill:
+    def fill(snapshot: Snapshot) -> Iterator[Sample]:
+        for window in snapshot.windows:
+            found = values(window)
+            for i, column in _columns(snapshot, role) if found is not None else ():
+                value = float(found[i]) if found is not None else math.nan
+                if not math.isnan(value):
+                    yield (snapshot.model, column.name, window.window), value
+
+    return fill
+
+
+def _calibration(value: Callable[[CalibrationInfo], float | None]) -> Fill:
+    return _model(lambda s: None if s.calibration is None else value(s.calibration))
+
+
+def _calibration_info(snapshot: Snapshot) -> Iterator[Sample]:
+    found = snapshot.calibration
+    if found is not None:
+        yield (snapshot.model, found.method, found.reason), 1.0
+
+
+def _reference_span(side: int) -> Fill:
+    def fill(snapshot: Snapshot) -> Iterator[Sample]:
+        for window in snapshot.windows:
+            if window.reference_span is not None:
+                yield (snapshot.model, window.window), float(window.reference_span[side])
+
+    return fill
+
+
 def _segment_rows(snapshot: Snapshot) -> Iterator[Sample]:
     for window in snapshot.windows:
         for segment in window.segments:
@@ -241,7 +288,8 @@ def _model_info(snapshot: Snapshot) -> Iterator[Sample]:
 
 def _reference_info(snapshot: Snapshot) -> Iterator[Sample]:
     if snapshot.reference_hash:
-        yield (snapshot.model, snapshot.reference, snapshot.reference_hash), 1.0
+        labels = (snapshot.reference, snapshot.reference_hash, snapshot.reference_kind)
+        yield (snapshot.model, *labels), 1.0
 
 
 def _role_families(role: str) -> tuple[list[Family], list[Family], list[Family]]:
@@ -300,7 +348,24 @@ def _role_families(role: str) -> tuple[list[Family], list[Family], list[Family]]
             _info(role),
         ),
     ]
-    return [scores[0], *state], scores[1:], facts
+    noise = [
+        Family(
+            f"{name}psi_noise_floor",
+            f"PSI that sampling alone makes, where thresholds are calibrated. {ONCE}",
+            labels,
+            _of_noise(role, lambda window: window.noise_floor),
+            score=True,
+        ),
+        Family(
+            f"{name}psi_surprise",
+            "Minus log10 of the p-value of PSI without drift, where thresholds are calibrated. "
+            f"{ONCE}",
+            labels,
+            _of_noise(role, lambda window: window.surprise),
+            score=True,
+        ),
+    ]
+    return [scores[0], *state], [*scores[1:], *noise], facts
 
 
 def _bin_families(role: str) -> list[Family]:
@@ -349,6 +414,17 @@ def _families() -> tuple[Family, ...]:
         _segment_rows,
         score=True,
     )
+    segments += [
+        Family(
+            f"modeldrift_segment_{role}_threshold",
+            "Score of a segment from which a severity holds, where thresholds are calibrated; "
+            "else that of all rows holds.",
+            ("model", "segment_by", "segment", label, "window", "statistic", "severity"),
+            _segment_thresholds(role),
+            score=True,
+        )
+        for role, label in ROLES.items()
+    ]
     roles = chain(*first, *others, *facts)
     bins = chain(*(_bin_families(role) for role in ROLES))
     return (*MODEL_FAMILIES, *roles, *segments, segment_rows, *bins)
@@ -364,8 +440,9 @@ MODEL_FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "modeldrift_reference_info",
-        "Source of a model's reference and hash of its profile.",
-        ("model", "reference", "reference_hash"),
+        "Source of a model's reference, hash of its profile, and what windows are compared with: "
+        "data, or the rolling or seasonal past.",
+        ("model", "reference", "reference_hash", "kind"),
         _reference_info,
     ),
     Family(
@@ -439,6 +516,69 @@ MODEL_FAMILIES: tuple[Family, ...] = (
         "When the reference profile was built.",
         MODEL,
         _model(lambda s: s.reference_created),
+    ),
+    Family(
+        "modeldrift_reference_start_timestamp_seconds",
+        "Begin of the past that a window is compared with, where the reference is the past.",
+        ("model", "window"),
+        _reference_span(0),
+    ),
+    Family(
+        "modeldrift_reference_end_timestamp_seconds",
+        "End of the past that a window is compared with, where the reference is the past.",
+        ("model", "window"),
+        _reference_span(1),
+    ),
+    Family(
+        "modeldrift_calibration_info",
+        "How calibrated thresholds were found: history, or analytic with the reason (independent "
+        "rows are assumed; trust it after 14 days of history).",
+        ("model", "method", "reason"),
+        _calibration_info,
+    ),
+    Family(
+        "modeldrift_calibration_timestamp_seconds",
+        "When thresholds were calibrated.",
+        MODEL,
+        _calibration(lambda c: c.created or None),
+    ),
+    Family(
+        "modeldrift_calibration_neg_log10_alpha",
+        "Surprise from which a window is not noise: minus log10 of the probability of a false "
+        "alarm in one evaluation of one series.",
+        MODEL,
+        _calibration(lambda c: c.neg_log10_alpha),
+    ),
+    Family(
+        "modeldrift_calibration_history_seconds",
+        "Length of the past that thresholds were calibrated on.",
+        MODEL,
+        _calibration(lambda c: c.history_seconds),
+    ),
+    Family(
+        "modeldrift_calibration_for_seconds",
+        "How long the drift alerts must wait for the promise to hold.",
+        MODEL,
+        _calibration(lambda c: c.for_seconds),
+    ),
+    Family(
+        "modeldrift_calibration_budget_alarms",
+        "False alarms in 90 days that calibrated thresholds promise at most.",
+        MODEL,
+        _calibration(lambda c: c.budget_per_90_days),
+    ),
+    Family(
+        "modeldrift_self_test_alarms",
+        "Alarms in 90 days that the thresholds in force make of the model's past compared with "
+        "itself: all of them false.",
+        MODEL,
+        _calibration(lambda c: c.self_test_alarms_per_90_days),
+    ),
+    Family(
+        "modeldrift_self_test_timestamp_seconds",
+        "When the thresholds in force were tested on the model's past.",
+        MODEL,
+        _calibration(lambda c: c.self_test_at),
     ),
     Family(
         "modeldrift_window_rows",

@@ -23,7 +23,7 @@ FAILURE_REASONS = tuple(
             for found in vars(errors).values()
             if isinstance(found, type) and issubclass(found, errors.DriftExporterError)
         }
-        - {"config", "web", "stopped", "demo"}
+        - {"config", "web", "stopped", "demo", "incident", "replay"}
     )
 )
 """Values of the label ``reason`` of failed runs."""
@@ -65,6 +65,18 @@ class Health:
             "modeldrift_rows_rejected",
             "Rows refused among those read, by reason.",
             ("model", "reason"),
+            registry=registry,
+        )
+        self.calibrations = Counter(
+            "modeldrift_calibrations",
+            "Times that thresholds were calibrated anew.",
+            model,
+            registry=registry,
+        )
+        self.calibration_failures = Counter(
+            "modeldrift_calibration_failures",
+            "Times that the past could not be counted or calibrated.",
+            model,
             registry=registry,
         )
         self.config_reload_successful = Gauge(
@@ -119,19 +131,22 @@ class Health:
 
     def add_model(self, model: str) -> None:
         """Start the counters of a model at 0."""
-        self.runs.labels(model)
-        self.rows_read.labels(model)
+        for plain in self._plain():
+            plain.labels(model)
         for counter, reasons in self._by_reason():
             for reason in reasons:
                 counter.labels(model, reason)
 
     def remove_model(self, model: str) -> None:
         """Let the counters of a model end."""
-        self.runs.remove(model)
-        self.rows_read.remove(model)
+        for plain in self._plain():
+            plain.remove(model)
         for counter, reasons in self._by_reason():
             for reason in reasons:
                 counter.remove(model, reason)
+
+    def _plain(self) -> tuple[Counter, ...]:
+        return (self.runs, self.rows_read, self.calibrations, self.calibration_failures)
 
     def _by_reason(self) -> tuple[tuple[Counter, tuple[str, ...]], ...]:
         return (

@@ -16,7 +16,7 @@ from drift_exporter.errors import ReplayError
 Labels = Mapping[str, str]
 
 _MATCHER = re.compile(r'\s*([a-zA-Z_:][\w:]*)\s*(=~|!~|!=|=)\s*(?:"((?:[^"\\]|\\.)*)"|(.*?))\s*')
-_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
 _MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august")
 _MONTHS += ("september", "october", "november", "december")
 _FIELDS = {"times", "weekdays", "days_of_month", "months", "years", "location"}
@@ -91,9 +91,8 @@ def _in_one(interval: Mapping[str, Any], seconds: float) -> bool:
     if times and not any(t["start_time"] <= clock < t["end_time"] for t in times):
         return False
     days = monthrange(at.year, at.month)[1]
-    # Alertmanager's weeks begin on a Sunday, so that monday:sunday is none there; here it is all.
     return (
-        _any(interval.get("weekdays"), lambda text: _place(text, _DAYS, 0), at.weekday())
+        _any(interval.get("weekdays"), lambda text: _place(text, _DAYS, 0), at.isoweekday() % 7)
         and _any(interval.get("months"), lambda text: _place(text, _MONTHS, 1), at.month)
         and _any(interval.get("years"), int, at.year)
         and _any(interval.get("days_of_month"), lambda text: _day(text, days), at.day)

@@ -210,8 +210,14 @@ def _segment_rules(role: str) -> list[Rule]:
         threshold = f'modeldrift_{role}_threshold{{severity="{severity}", statistic="psi"}}'
         least = f"max without (instance, pod) ({threshold})"
         matching = "ignoring (segment_by, segment, statistic, severity) group_left ()"
+        # Calibrated thresholds follow the rows, so a segment has its own.
+        own = f'modeldrift_segment_{role}_threshold{{severity="{severity}", statistic="psi"}}'
         return (
             "min without (window) (\n"
+            f"  {psi}\n"
+            "  / ignoring (statistic, severity)\n"
+            f"  max without (instance, pod) ({own})\n"
+            "  or\n"
             f"  {psi}\n"
             f"  / {matching}\n"
             f"  {least}\n"

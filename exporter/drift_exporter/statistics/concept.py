@@ -3,6 +3,7 @@
 Pure: rows and sums of labels per bin in, numbers out. Knows no feature, threshold or clock.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -67,8 +68,8 @@ def label_change(
 
     Examples
     --------
-    More rows in the second bin, and more events in the first. By hand: ``-0.25 * 0.15 + 0.25 * 0.5``
-    and ``0.375 * 0.1``.
+    More rows in the second bin, and more events in the first. By hand:
+    ``-0.25 * 0.15 + 0.25 * 0.5`` and ``0.375 * 0.1``.
 
     >>> found = label_change([[90, 50], [10, 50]], [[40, 75], [10, 75]], [0, 1])
     >>> round(found.covariate, 4), round(found.within, 4), found.tested
@@ -84,7 +85,9 @@ def label_change(
     m, n = r.sum(axis=0), c.sum(axis=0)
     common = (m > 0) & (n > 0)
     if not common.any():
-        return LabelChange(*[float("nan")] * 5, np.full(m.size, np.nan), 0, 0.0)
+        unknown = math.nan
+        nothing = np.full(m.size, np.nan)
+        return LabelChange(unknown, unknown, unknown, unknown, unknown, nothing, 0, 0.0)
     q, p = m[common] / m[common].sum(), n[common] / n[common].sum()
     before, after = y @ r[:, common] / m[common], y @ c[:, common] / n[common]
     moved = after - before

@@ -71,7 +71,7 @@ def split_by_segment(reference: npt.ArrayLike, current: npt.ArrayLike) -> Split:
     ``0.2 * ln(7 / 5) - 0.2 * ln(3 / 5)``.
 
     >>> found = split_by_segment([[90, 10], [10, 90]], [[270, 30], [10, 90]])
-    >>> round(found.marginal, 3), round(found.mix, 3), abs(found.within).max() < 0.002
+    >>> round(found.marginal, 3), round(found.mix, 3), bool(abs(found.within).max() < 0.002)
     (0.169, 0.168, True)
     """
     r, c = checked_pair(reference, current)

@@ -1,8 +1,21 @@
-"""The store: slices, runs and scores that outlive the process."""
+"""The store: slices, runs, scores, incidents and the audit log, which outlive the process."""
 
+from drift_exporter.store.case_reading import ResponseTimes
+from drift_exporter.store.case_writing import StoredAlert, Writing
+from drift_exporter.store.cases import Cases
 from drift_exporter.store.codec import Score
 from drift_exporter.store.history import Scores
 from drift_exporter.store.runs import StoredRun
 from drift_exporter.store.store import Store, open_store
 
-__all__ = ["Score", "Scores", "Store", "StoredRun", "open_store"]
+__all__ = [
+    "Cases",
+    "ResponseTimes",
+    "Score",
+    "Scores",
+    "Store",
+    "StoredAlert",
+    "StoredRun",
+    "Writing",
+    "open_store",
+]

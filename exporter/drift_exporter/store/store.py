@@ -11,6 +11,7 @@ from typing import Self
 from drift_exporter.counts import SliceKey, Vector
 from drift_exporter.snapshot import Run
 from drift_exporter.store import calibrations, history, retention, runs, slices
+from drift_exporter.store.cases import Cases
 from drift_exporter.store.codec import Score
 from drift_exporter.store.database import Database, open_database
 from drift_exporter.store.history import Scores
@@ -26,6 +27,9 @@ class Store:
         self._database = database
         self.recreated = database.recreated
         """What happened to the store that was there, if it was damaged."""
+
+        self.cases = Cases(database)
+        """Incidents and the audit log."""
 
     def replace_slices(
         self,

@@ -79,7 +79,9 @@ def upgrade() -> None:
         sa.Column("received", sa.Double, nullable=False),
         sa.UniqueConstraint("fingerprint", "starts_at", name="drift_alerts_key"),
     )
-    op.create_index("drift_alerts_by_incident", "drift_alerts", ["incident_id", "status", "ends_at"])
+    op.create_index(
+        "drift_alerts_by_incident", "drift_alerts", ["incident_id", "status", "ends_at"]
+    )
     op.create_table(
         "drift_actions",
         sa.Column("id", _ID, primary_key=True),

@@ -1,0 +1,1 @@
+"""Incidents at the borders: what comes in from Alertmanager, and what goes out."""

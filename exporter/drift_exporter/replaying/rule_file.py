@@ -1,0 +1,115 @@
+"""What a rule file says, and what a rule needs of the others.
+
+Pure: a document in, rules out. Knows PromQL only as far as which names an expression reads and
+whether its value can change while no series does.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from drift_exporter.config import parse_duration
+from drift_exporter.errors import ReplayError
+
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|`[^`]*`')
+_NAME = re.compile(r"[a-zA-Z_:][\w:]*")
+_CALL = re.compile(r"([a-zA-Z_]\w*)\s*\(")
+_SPAN = re.compile(r"\[\s*(\w+)\s*(:?)[^\]]*\]|\boffset\s+(\w+)")
+_EQUAL = re.compile(r'(\w+)\s*=\s*"((?:[^"\\]|\\.)*)"')
+
+WORDS = frozenset({"by", "without", "on", "ignoring", "group_left", "group_right", "and", "or"})
+WORDS |= {"unless", "bool", "sum", "min", "max", "avg", "group", "count", "topk", "bottomk"}
+STILL_FUNCTIONS = frozenset({"last_over_time", "max_over_time", "min_over_time", "absent", "abs"})
+STILL_FUNCTIONS |= {"present_over_time", "clamp_max", "clamp_min", "label_replace", "vector"}
+"""Functions whose value changes only where a series of theirs does, or where one enters or
+leaves the range."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A recording or an alerting rule."""
+
+    name: str
+    expr: str
+    alert: bool
+    labels: Mapping[str, str] = field(default_factory=dict)
+    wait_seconds: float = 0.0
+    keep_seconds: float = 0.0
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Every name in the expression, those of labels among them."""
+        return frozenset(_NAME.findall(_TEXT.sub('""', self.expr)))
+
+    @property
+    def reads_itself(self) -> bool:
+        """Whether it reads what it recorded at the evaluation before."""
+        return not self.alert and any(
+            all(self.labels.get(k, v) == v for k, v in _EQUAL.findall(found.group(1) or ""))
+            for found in self._selector().finditer(self.expr)
+        )
+
+    @property
+    def still(self) -> bool:
+        """Whether its value changes only with the series that it reads."""
+        text = _TEXT.sub('""', self.expr)
+        calls = set(_CALL.findall(text)) - WORDS
+        subqueries = any(found.group(2) for found in _SPAN.finditer(text))
+        return calls <= STILL_FUNCTIONS and not subqueries and "@" not in text
+
+    @property
+    def spans_seconds(self) -> list[float]:
+        """Its ranges and offsets."""
+        found = _SPAN.finditer(_TEXT.sub('""', self.expr))
+        return [parse_duration(span.group(1) or span.group(3)).seconds for span in found]
+
+    def reading(self, name: str, offset_seconds: int) -> str:
+        """The expression with another name for its own, a while ago."""
+        pattern = self._selector()
+        return pattern.sub(lambda m: f"{name}{m.group(1) or ''} offset {offset_seconds}s", self.expr)
+
+    def _selector(self) -> re.Pattern[str]:
+        return re.compile(rf"(?<![\w:]){re.escape(self.name)}(?![\w:])\s*(\{{[^}}]*\}})?")
+
+
+def rules_of(document: object) -> list[Rule]:
+    """The rules of a rule file, or of a Kubernetes object with one, in their order.
+
+    Raises
+    ------
+    ReplayError
+        If it is no rule file, or a rule reads what a later one records.
+    """
+    try:
+        found = list(_rules(document))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ReplayError(
+            f"rules: not understood ({error}); check them with 'promtool check rules'"
+        ) from error
+    for place, rule in enumerate(found):
+        later = {r.name for r in found[place:] if not r.alert} - {r.name for r in found[:place]}
+        if late := (rule.reads & later) - {rule.name}:
+            raise ReplayError(
+                f"rules: {rule.name} reads {', '.join(sorted(late))}, which is recorded after it; "
+                "put the rule that records first"
+            )
+    return found
+
+
+def _rules(document: Any) -> Iterator[Rule]:
+    groups = (document["spec"] if "spec" in document else document)["groups"]
+    for group in groups:
+        for rule in group["rules"]:
+            labels = {name: str(value) for name, value in rule.get("labels", {}).items()}
+            if any("{{" in value for value in labels.values()):
+                name = rule.get("alert", rule.get("record"))
+                raise ReplayError(f"rules: {name} has a label with a template; replay knows none")
+            yield Rule(
+                name=rule["alert"] if "alert" in rule else rule["record"],
+                expr=str(rule["expr"]),
+                alert="alert" in rule,
+                labels=labels,
+                wait_seconds=parse_duration(rule.get("for", "0s")).seconds,
+                keep_seconds=parse_duration(rule.get("keep_firing_for", "0s")).seconds,
+            )

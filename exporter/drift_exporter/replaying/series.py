@@ -1,0 +1,315 @@
+"""The exporter's series over a past span: what a scrape would have found, and when.
+
+Knows snapshots and metric families; never how scores were computed. ``openmetrics`` makes text
+for ``promtool tsdb create-blocks-from openmetrics``, ``tables`` arrays for a replay.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drift_exporter.metrics.families import FAMILIES, Family
+from drift_exporter.replaying.remote_write import ABSENT, LabelPairs, absent
+from drift_exporter.snapshot import Snapshot
+from drift_exporter.verdict import Floats
+
+LOOKBACK_SECONDS = 300
+"""How long Prometheus shows a sample whose series goes silent."""
+
+STEP_SECONDS = 120
+"""How often a value that holds is said again in text."""
+
+DAY_SECONDS = 86_400
+TARGET: Mapping[str, str] = {"job": "drift-exporter", "instance": "replay"}
+"""Labels that a scrape would have added."""
+
+END = "# EOF\n"
+_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+
+Timed = tuple[int, Snapshot]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A snapshot from when it is exposed, until the next one of its model."""
+
+    time: int
+    snapshot: Snapshot
+    stale: bool = False
+    """Whether its scores are too old to be shown."""
+
+    def samples(self, families: Sequence[Family]) -> Iterator[tuple[Family, tuple[str, ...], float]]:
+        """What a scrape finds, without what its model does not have."""
+        shown = self.snapshot.expired() if self.stale else self.snapshot
+        for family in families:
+            if not (family.score and self.stale):
+                for labels, value in family.fill(shown):
+                    yield family, labels, value
+
+
+def frames(snapshots: Iterable[Timed], pace: int = 1) -> Iterator[Frame]:
+    """The snapshots as they were exposed, in the order of time.
+
+    Parameters
+    ----------
+    snapshots
+        Times in seconds since the epoch, in order, of any models.
+    pace
+        What happens is seen at the next multiple of so many seconds.
+
+    Yields
+    ------
+    Frame
+        A snapshot whose scores go stale before the next one of its model comes twice.
+    """
+    due: dict[str, Frame] = {}
+    for time, snapshot in snapshots:
+        at = -(-time // pace) * pace
+        yield from _expired(due, at)
+        frame = Frame(at, snapshot, snapshot.stale(at))
+        yield frame
+        due.pop(snapshot.model, None)
+        if snapshot.last_success is not None and not frame.stale:
+            # Scores are shown for so long and no longer.
+            end = math.floor(snapshot.last_success + snapshot.stale_after_seconds) + 1
+            due[snapshot.model] = Frame(-(-end // pace) * pace, snapshot, stale=True)
+    # The last snapshot of a model is shown for as long as one is; the caller says until when.
+    yield from sorted(due.values(), key=lambda frame: frame.time)
+
+
+def _expired(due: dict[str, Frame], before: int) -> Iterator[Frame]:
+    for frame in sorted((f for f in due.values() if f.time < before), key=lambda f: f.time):
+        del due[frame.snapshot.model]
+        yield frame
+
+
+def openmetrics(
+    snapshots: Iterable[Timed],
+    families: Sequence[Family] = FAMILIES,
+    *,
+    labels: Mapping[str, str] = TARGET,
+    step_seconds: int = STEP_SECONDS,
+) -> Iterator[str]:
+    """OpenMetrics text with timestamps, in pieces.
+
+    A value is said again while it holds. A series that ends is not said in its last five
+    minutes, in which Prometheus shows it all the same, so that it is not drawn on: in this
+    format nothing marks an end. Samples are in the order of time for each series, not for all.
+
+    Parameters
+    ----------
+    snapshots
+        Times in seconds since the epoch, in order, of any models.
+    families
+        The metric families to write.
+    labels
+        Labels that a scrape adds, ``job`` and ``instance``: with those of the live series the
+        graphs continue.
+    step_seconds
+        How often a value that holds is said again; below five minutes.
+
+    Yields
+    ------
+    str
+        Whole lines; the last is ``# EOF``.
+    """
+    yield _header(families)
+    for _, text in _pieces(snapshots, families, labels, step_seconds):
+        yield text
+    yield END
+
+
+def openmetrics_files(
+    snapshots: Iterable[Timed],
+    folder: Path,
+    families: Sequence[Family] = FAMILIES,
+    *,
+    labels: Mapping[str, str] = TARGET,
+    step_seconds: int = STEP_SECONDS,
+    file_seconds: int = DAY_SECONDS,
+) -> Iterator[Path]:
+    """The same in files of a day each, whole when they are told of: promtool reads each often.
+
+    A value that begins before midnight and holds is in the file of the day it began.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path: Path | None = None
+    output: TextIO | None = None
+    day = None
+    try:
+        for time, text in _pieces(snapshots, families, labels, step_seconds):
+            if output is None or path is None or time // file_seconds != day:
+                if output is not None and path is not None:
+                    output.write(END)
+                    output.close()
+                    yield path
+                day = time // file_seconds
+                at = datetime.fromtimestamp(day * file_seconds, UTC)
+                path = folder / f"{at:%Y-%m-%dT%H%M}.om"
+                output = path.open("w", encoding="utf-8")
+                output.write(_header(families))
+            output.write(text)
+        if output is not None and path is not None:
+            output.write(END)
+            output.close()
+            yield path
+    finally:
+        if output is not None:
+            output.close()
+
+
+def _header(families: Sequence[Family]) -> str:
+    return "".join(
+        f"# TYPE {family.name} gauge\n# HELP {family.name} {family.help.translate(_ESCAPES)}\n"
+        for family in families
+    )
+
+
+def _pieces(
+    snapshots: Iterable[Timed],
+    families: Sequence[Family],
+    labels: Mapping[str, str],
+    step_seconds: int,
+) -> Iterator[tuple[int, str]]:
+    """Text of each frame with the time it begins, once it is known what ends with it."""
+    texts: dict[tuple[str, tuple[str, ...]], str] = {}
+    shown: dict[str, tuple[int, Snapshot, dict[tuple[str, tuple[str, ...]], str]]] = {}
+
+    def lines(frame: Frame) -> dict[tuple[str, tuple[str, ...]], str]:
+        found = {}
+        for family, values, value in frame.samples(families):
+            key = family.name, values
+            if key not in texts:
+                pairs = {**labels, **dict(zip(family.labels, values, strict=True))}
+                inside = ",".join(f'{k}="{v.translate(_ESCAPES)}"' for k, v in pairs.items())
+                texts[key] = f"{family.name}{{{inside}}} "
+            found[key] = f"{texts[key]}{value!r} "
+        return found
+
+    until = 0
+    for frame in frames(snapshots):
+        model = frame.snapshot.model
+        if model not in shown or frame.snapshot is not shown[model][1]:
+            until = max(until, frame.time + math.ceil(frame.snapshot.interval_seconds))
+        elif frame.time >= until:
+            continue
+        found = lines(frame)
+        if model in shown:
+            start, _, held = shown[model]
+            if frame.time > start:
+                yield start, _held(held, found, start, frame.time, step_seconds)
+        shown[model] = frame.time, frame.snapshot, found
+    for start, snapshot, held in shown.values():
+        end = start + max(math.ceil(snapshot.interval_seconds), 1)
+        yield start, _held(held, held, start, end, step_seconds)
+
+
+def _held(
+    held: Mapping[tuple[str, tuple[str, ...]], str],
+    following: Mapping[tuple[str, tuple[str, ...]], str],
+    start: int,
+    end: int,
+    step_seconds: int,
+) -> str:
+    """Lines of the values that hold in ``[start, end)``."""
+    going_on = [text for key, text in held.items() if key in following]
+    ending = [text for key, text in held.items() if key not in following]
+    # One second more than the lookback: it includes its bounds in Prometheus 2.
+    last = max(start, end - LOOKBACK_SECONDS - 1)
+    times = list(range(start, end, step_seconds))
+    final = [*(time for time in times if time < last), last]
+    return _said(going_on, times) + _said(ending, final)
+
+
+def _said(texts: Sequence[str], times: Sequence[int]) -> str:
+    return "".join(f"{time}\n".join(texts) + f"{time}\n" for time in times) if texts else ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Series of one model over a span."""
+
+    labels: list[LabelPairs]
+    times: NDArray[np.int64]
+    """Seconds since the epoch."""
+
+    values: Floats
+    """Shape ``(series, times)``."""
+
+    tails: NDArray[np.bool_]
+    """Times that only matter to series that end at the next one."""
+
+
+@dataclass
+class Tables:
+    """Frames of one model, span by span."""
+
+    families: Sequence[Family]
+    pace: int
+    _keys: dict[tuple[str, tuple[str, ...]], LabelPairs] = field(default_factory=dict)
+
+    def table(self, found: Sequence[Frame], start: int, end: int) -> Table:
+        """The series in ``[start, end)``; the first frame may begin before it."""
+        rows: dict[LabelPairs, int] = {}
+        columns = []
+        for frame in found:
+            places, values = [], []
+            for family, labels, value in frame.samples(self.families):
+                pairs = self._labels(family, labels)
+                places.append(rows.setdefault(pairs, len(rows)))
+                values.append(value)
+            columns.append((places, values))
+        framed = np.full((len(rows), len(found)), ABSENT)
+        for column, (places, values) in enumerate(columns):
+            framed[places, column] = values
+        times, which, tails = self._times(found, start, end)
+        return Table(list(rows), times, framed[:, which], tails)
+
+    def _times(
+        self, found: Sequence[Frame], start: int, end: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.intp], NDArray[np.bool_]]:
+        """When to write: what holds at least every five minutes, and a last time before it ends."""
+        ends = [*(frame.time for frame in found[1:]), end]
+        times: dict[int, tuple[int, bool]] = {}
+        for place, (frame, until) in enumerate(zip(found, ends, strict=True)):
+            late = max(0, start - frame.time)
+            begin = frame.time + -(-late // LOOKBACK_SECONDS) * LOOKBACK_SECONDS
+            last = until - self.pace
+            if last >= max(frame.time, start):
+                times[last] = place, True
+            times |= {time: (place, False) for time in range(begin, until, LOOKBACK_SECONDS)}
+        order = sorted(times)
+        return (
+            np.array(order, np.int64),
+            np.array([times[time][0] for time in order], np.intp),
+            np.array([times[time][1] for time in order], np.bool_),
+        )
+
+    def _labels(self, family: Family, values: tuple[str, ...]) -> LabelPairs:
+        key = family.name, values
+        if key not in self._keys:
+            # A label without a value is no label, as in a scrape.
+            own = {k: v for k, v in zip(family.labels, values, strict=True) if v}
+            self._keys[key] = tuple(sorted({"__name__": family.name, **TARGET, **own}.items()))
+        return self._keys[key]
+
+
+def constant(name: str, start: int, end: int) -> Table:
+    """A series of the target that is 1 all the time."""
+    times = np.arange(start, end, LOOKBACK_SECONDS)
+    labels = tuple(sorted({"__name__": name, **TARGET}.items()))
+    return Table([labels], times, np.ones((1, len(times))), np.zeros(len(times), np.bool_))
+
+
+def same(left: Floats, right: Floats) -> bool:
+    """Whether two tables of values are the same, ends included."""
+    return left.shape == right.shape and bool(
+        np.array_equal(absent(left), absent(right))
+        and np.array_equal(left[~absent(left)], right[~absent(right)], equal_nan=True)
+    )

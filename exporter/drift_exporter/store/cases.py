@@ -1,0 +1,129 @@
+"""Incidents, their steps, alerts and actions, and the audit log, kept in the store.
+
+Knows what is read and written together; the queries are the business of the modules below.
+"""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+from drift_exporter.audit import Entry, Findings, Head
+from drift_exporter.incident import Action, ActionState, Alert, Approval, Incident, State, Step
+from drift_exporter.store import audit_log, case_reading
+from drift_exporter.store.case_reading import ResponseTimes
+from drift_exporter.store.case_writing import Writing
+from drift_exporter.store.database import Database
+
+
+class Cases:
+    """Incidents in the store. Every method may raise ``StoreError``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @contextmanager
+    def writing(self, what: str) -> Iterator[Writing]:
+        """A transaction: all of it or nothing. One thread of all shards at a time has it."""
+        with self._database.writing(what) as connection:
+            audit_log.lock(connection)
+            tx = Writing(connection)
+            yield tx
+            tx.flush()
+
+    def incidents(
+        self,
+        model: str | None = None,
+        states: Collection[State] | None = None,
+        limit: int = 100,
+        before: int | None = None,
+    ) -> list[Incident]:
+        """The newest incidents first; of one model, in some states, older than that of an id."""
+        with self._database.reading("read the incidents") as connection:
+            return case_reading.incidents(connection, model, states, limit, before)
+
+    def incident(self, incident_id: int) -> Incident | None:
+        """The incident of an id."""
+        with self._database.reading(f"read incident {incident_id}") as connection:
+            return case_reading.incident(connection, incident_id)
+
+    def steps(self, incident_id: int) -> list[Step]:
+        """Steps of an incident in the order they happened."""
+        with self._database.reading(f"read the steps of incident {incident_id}") as connection:
+            return case_reading.steps(connection, incident_id)
+
+    def alerts(self, incident_id: int) -> list[Alert]:
+        """Alerts of an incident in the order they came."""
+        with self._database.reading(f"read the alerts of incident {incident_id}") as connection:
+            return case_reading.alerts(connection, incident_id)
+
+    def unmatched_alerts(self, limit: int = 100) -> list[Alert]:
+        """The newest alerts that belong to no incident."""
+        with self._database.reading("read the alerts without an incident") as connection:
+            return case_reading.unmatched_alerts(connection, limit)
+
+    def action(self, action_id: int) -> Action | None:
+        """The action of an id."""
+        with self._database.reading(f"read action {action_id}") as connection:
+            return case_reading.action(connection, action_id)
+
+    def actions(
+        self, incident_id: int | None = None, states: Collection[ActionState] | None = None
+    ) -> list[Action]:
+        """Actions in the order they came; of one incident, or in some states."""
+        with self._database.reading("read the actions") as connection:
+            return case_reading.actions(connection, incident_id, states)
+
+    def approvals(self, action_id: int) -> list[Approval]:
+        """Answers to an action in the order they came."""
+        with self._database.reading(f"read the approvals of action {action_id}") as connection:
+            return case_reading.approvals(connection, action_id)
+
+    def open_counts(self) -> dict[tuple[str, str, State], int]:
+        """How many incidents are not closed, by model, severity and state."""
+        with self._database.reading("count the incidents") as connection:
+            return case_reading.open_counts(connection)
+
+    def oldest_unacknowledged(self) -> dict[tuple[str, str], float]:
+        """When the oldest incident was opened that nobody acknowledged, by model and severity."""
+        with self._database.reading("find the oldest incidents") as connection:
+            return case_reading.oldest_unacknowledged(connection)
+
+    def response_times(self) -> list[ResponseTimes]:
+        """How long it took to acknowledge and to resolve each incident, the oldest first."""
+        with self._database.reading("read the times of the incidents") as connection:
+            return list(case_reading.response_times(connection))
+
+    def audit(self, since_id: int = 0, limit: int | None = 1000) -> Iterator[Entry]:
+        """Entries of the audit log after an id, the oldest first; of no limit, all."""
+        with self._database.reading("read the audit log") as connection:
+            yield from audit_log.read(connection, since_id, limit)
+
+    def audit_head(self) -> Head | None:
+        """The newest entry of the audit log, as it is kept apart from it."""
+        with self._database.reading("read the head of the audit log") as connection:
+            return audit_log.head(connection)
+
+    def verify_audit(self) -> Findings:
+        """Find what was changed, removed or moved in the audit log."""
+        with self._database.reading("verify the audit log") as connection:
+            audit_log.see_one_moment(connection)
+            return audit_log.verified(connection)
+
+    def prune_audit(self, before: float, now: float, *, up_to: int | None = None) -> int:
+        """Remove entries older than ``before`` that come before all others.
+
+        The log goes on from a checkpoint and verifies as before. A log that does not verify
+        is not pruned.
+
+        Parameters
+        ----------
+        before, now
+            Seconds since the epoch.
+        up_to
+            Id of the last entry that was exported; none after it is removed.
+
+        Returns
+        -------
+        int
+            How many were removed.
+        """
+        return audit_log.prune(self._database, before, now, up_to)
