@@ -338,14 +338,14 @@ def main() -> None:
     parser.add_argument("--bins", type=int, choices=(10, 12), default=12)
     parser.add_argument("--history-days", type=int, default=28)
     parser.add_argument("--live-days", type=int, default=90)
-    parser.add_argument("--for-minutes", type=int, default=30)
+    parser.add_argument("--for-minutes", type=float, default=7.5, help="as the shipped rules wait")
     parser.add_argument("--budget", type=float, default=1.0)
     parser.add_argument("--trials", type=int, default=12, help="changes of each kind and run")
     parser.add_argument("--surrogates", action="store_true", help="rules of other tools, too")
     parser.add_argument("--rates", action="store_true", help="a missing rate per feature, too")
     parser.add_argument("--seed", type=int, default=1000)
     given = parser.parse_args()
-    rule = Rule(for_seconds=60 * given.for_minutes, budget_per_90_days=given.budget)
+    rule = Rule(for_seconds=int(60 * given.for_minutes), budget_per_90_days=given.budget)
     say("Pages per model, and alarms summed over its features, in 90 days without drift.")
     for rows_per_hour in given.rows_per_hour or [1000.0]:
         for scenario in given.scenario or SCENARIOS:

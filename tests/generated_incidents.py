@@ -88,16 +88,23 @@ def table(rng: np.random.Generator, shares: Mapping[str, Floats], rows: int) -> 
     return columns
 
 
-def scored(rng: np.random.Generator, columns: Table, *, bias: float = 0.0) -> Table:
-    """The rows with the model's prediction and, later, the label. The model is not perfect."""
-    gamma, logistic = _floats(columns, "gamma"), _floats(columns, "bimodal")
-    risk = 0.9 * (gamma - 94) / 62 - 0.6 * (logistic - 55) / 13
-    risk = np.clip(np.nan_to_num(risk), -6, 6) - 1.1
-    risk = risk + 0.5 * (columns["branch"] == "branch-0")
-    noisy = risk + rng.normal(0, 0.3, len(risk))
-    rows: Table = {**columns, "score": 1 / (1 + np.exp(-noisy))}
-    rows["outcome"] = _texts(rng.random(len(risk)) < 1 / (1 + np.exp(-(risk + bias))))
-    return rows
+def risk_of(rows: Table) -> Floats:
+    """The log-odds that the outcome has, in truth."""
+    gamma, bimodal = _floats(rows, "gamma"), _floats(rows, "bimodal")
+    risk = 0.9 * (gamma - 94) / 62 - 0.6 * (bimodal - 55) / 13
+    bold = (rows["branch"] == "branch-0").astype(np.float64)
+    odds: Floats = np.clip(np.nan_to_num(risk), -6, 6) - 1.1 + 0.5 * bold
+    return odds
+
+
+def scores_of(rng: np.random.Generator, rows: Table) -> Floats:
+    """What the model makes of the rows that it gets. It is not perfect."""
+    return 1 / (1 + np.exp(-(risk_of(rows) + rng.normal(0, 0.3, len(rows["gamma"])))))
+
+
+def outcomes_of(rng: np.random.Generator, risk: Floats) -> Texts:
+    """How the rows end, known later."""
+    return np.where(rng.random(len(risk)) < 1 / (1 + np.exp(-risk)), "true", "false").astype(object)
 
 
 def incident(kind: str, seed: int, *, grids: bool = True) -> Incident:
@@ -110,7 +117,9 @@ def incident(kind: str, seed: int, *, grids: bool = True) -> Incident:
         "product": np.sort(rng.dirichlet(np.full(45, 0.6)))[::-1],
         "consent": np.array([0.72, 0.28]),
     }
-    reference = scored(rng, table(rng, shares, m))
+    reference = table(rng, shares, m)
+    reference["score"] = scores_of(rng, reference)
+    reference["outcome"] = outcomes_of(rng, risk_of(reference))
     profile = profile_of(reference)
     per_slice = n // WINDOW_SLICES
     rows = per_slice * SLICES
@@ -119,15 +128,16 @@ def incident(kind: str, seed: int, *, grids: bool = True) -> Incident:
     after = at >= began
     usual = table(rng, shares, rows)
     happened, feature, detail = HAPPENINGS[kind](rng, usual, shares)
-    changed = {
-        name: np.where(after, happened[name], usual[name]) for name in usual
-    }
-    # The model scores what it gets; what comes of the rows follows from what they are.
-    bias = np.where(after, 0.9 * rng.choice([-1, 1]), 0.0) if kind == "concept_drift" else 0.0
-    truth = scored(rng, changed if kind in WORLD else usual, bias=0.0)
+    changed = {name: np.where(after, happened[name], usual[name]) for name in usual}
+    # The model scores what it gets, be it broken; how a row ends follows from what it is.
+    risk = risk_of(changed if kind in WORLD else usual)
     if kind == "concept_drift":
-        truth = _with_bias(rng, truth, np.asarray(bias))
-    seen = {**changed, "score": truth["score"], "outcome": truth["outcome"]}
+        risk = risk + np.where(after, 0.9 * rng.choice([-1, 1]), 0.0)
+    seen: Table = {
+        **changed,
+        "score": scores_of(rng, changed),
+        "outcome": outcomes_of(rng, risk),
+    }
     if kind == "prediction_shift":
         logit = np.log(_floats(seen, "score") / (1 - _floats(seen, "score")))
         moved = 1 / (1 + np.exp(-(logit * rng.choice([0.45, 1.0]) + rng.choice([-0.9, 0.9]))))
@@ -159,10 +169,12 @@ def incident(kind: str, seed: int, *, grids: bool = True) -> Incident:
     )
 
 
-def incidents(kinds: Sequence[str], each: int, *, grids: bool = True) -> Iterator[Incident]:
-    """So many incidents of each kind."""
+def incidents(
+    kinds: Sequence[str], each: int, *, first: int = 0, grids: bool = True
+) -> Iterator[Incident]:
+    """So many incidents of each kind, from a first seed on."""
     for kind in kinds:
-        for seed in range(each):
+        for seed in range(first, first + each):
             yield incident(kind, seed, grids=grids)
 
 
@@ -214,8 +226,9 @@ def _missing(rng: np.random.Generator, rows: Table, _: Mapping[str, Floats]) -> 
     name = _pick(rng, [*FAMILIES, "branch", "consent", "product"])
     share = float(rng.uniform(0.05, 0.9))
     gone = rng.random(len(rows[name])) < share
-    empty: object = np.nan if name in FAMILIES else None
-    return {**rows, name: np.where(gone, empty, rows[name])}, name, f"{name} {share:.0%}"
+    left = rows[name].copy()
+    left[gone] = np.nan if name in FAMILIES else None
+    return {**rows, name: left}, name, f"{name} {share:.0%}"
 
 
 def _unseen(rng: np.random.Generator, rows: Table, _: Mapping[str, Floats]) -> Happening:
@@ -443,12 +456,9 @@ def numeric_sketch(column: npt.NDArray[np.generic]) -> NumericSketch:
     """What a source tells of numbers."""
     x = column.astype(np.float64)
     x = np.sort(x[~np.isnan(x)])
-    distinct = np.unique(x)
-    grid = (
-        tuple(float(v) for v in np.quantile(x, np.arange(GRID + 1) / GRID, method="inverted_cdf"))
-        if x.size
-        else ()
-    )
+    distinct = x[np.append(True, x[1:] != x[:-1])] if x.size else x
+    places = np.maximum(-(-np.arange(GRID + 1) * x.size // GRID), 1) - 1
+    grid = tuple(x[places].tolist()) if x.size else ()
     return NumericSketch(
         rows=int(x.size),
         missing=len(column) - int(x.size),
@@ -472,21 +482,9 @@ def _floats(rows: Table, name: str) -> Floats:
     return rows[name].astype(np.float64)
 
 
-def _texts(flags: npt.NDArray[np.bool_]) -> Texts:
-    return np.where(flags, "true", "false").astype(object)
-
-
 def _holes(rng: np.random.Generator, x: npt.NDArray[np.generic], share: float) -> Floats:
     return np.where(rng.random(len(x)) < share, np.nan, x.astype(np.float64))
 
 
 def _pick(rng: np.random.Generator, names: Sequence[str]) -> str:
     return names[int(rng.integers(len(names)))]
-
-
-def _with_bias(rng: np.random.Generator, rows: Table, bias: Floats) -> Table:
-    """The outcomes of rows whose risk changed though they look as before."""
-    score = _floats(rows, "score")
-    logit = np.log(score / (1 - score))
-    changed = _texts(rng.random(len(logit)) < 1 / (1 + np.exp(-(logit + bias))))
-    return {**rows, "outcome": np.where(bias != 0, changed, rows["outcome"])}

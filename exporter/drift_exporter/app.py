@@ -176,7 +176,7 @@ class App:
 
     def _ours(self, config: Config) -> list[ModelConfig]:
         mine, shards = self._options.shard
-        return [model for model in config.models if shard_of(model.name, shards) == mine]
+        return [model for model in config.watched if shard_of(model.name, shards) == mine]
 
     def _scrape(self, *, openmetrics: bool, gzip: bool) -> bytes:
         # Scores that went stale since the last run end here, without waiting for a run.

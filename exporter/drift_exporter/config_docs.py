@@ -86,18 +86,35 @@ models:
       js_distance: {warning: 0.1}
 
   - name: churn
-    reference: data/churn/training.csv
+    reference:
+      url: data/churn/training.csv
+      kind: seasonal                  # compared with the same hours of earlier weeks
+      span: 28d
+      gap: 1d
     current:
       url: data/churn/log/*.jsonl
       format: jsonl
     cron: "15 2 * * *"
     stale_after: 36h
     windows: [24h]
+    thresholds: calibrated            # from the model's own past, see `calibration`
+    calibration:
+      budget: 1                       # false alarms in 90 days, at most
+      min_effect: 0.05
+      history: 28d
+      every: 7d
+      exclude:
+        - {start: 2026-05-02, end: 2026-05-04}
+
+canary:                               # drifts for half an hour a day, to prove that alerts arrive
+  every: 1d
+  lasts: 30m
+  team: ml-platform
 """
 """A config with most keys."""
 
 _HEAD = f"""\
-<!-- Written by `make docs` from exporter/drift_exporter/config.py: change it there. -->
+<!-- Written by `make docs` from exporter/drift_exporter/config: change it there. -->
 # The config file
 
 `drift-exporter --config.file=drift.yml` reads one YAML 1.2 file. This is enough:

@@ -3,9 +3,10 @@
 Pure: values in, values out. Knows states and transitions; knows no store, clock or webhook.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -222,6 +223,14 @@ def severity_of(alert: Alert) -> str:
     return alert.severity if alert.severity in SEVERITIES else "warning"
 
 
+class Others(NamedTuple):
+    """What is known of alerts in sum."""
+
+    firing: int = 0
+    ended: float | None = None
+    """When the last one ended that has."""
+
+
 class Known:
     """The alerts of one incident that are known so far, and whether any still fires.
 
@@ -232,31 +241,35 @@ class Known:
     ----------
     alerts
         All alerts of some fingerprints.
-    others_firing, others_ended
-        How many alerts of other fingerprints fire, and when the last of the rest ended.
+    others
+        Finds how many alerts of other fingerprints fire, and when the last one ended that
+        has. It is asked once, and only where that matters.
     """
 
     def __init__(
-        self,
-        alerts: Iterable[Alert] = (),
-        others_firing: int = 0,
-        others_ended: float | None = None,
+        self, alerts: Iterable[Alert] = (), others: Callable[[], Others] | None = None
     ) -> None:
         self._by_fingerprint: dict[str, dict[float, Alert]] = {}
-        self._firing = others_firing
-        self._ended = others_ended
+        self._find_others = others
+        self._firing = 0
+        self._ended: float | None = None
         for alert in alerts:
             self.put(alert)
 
     @property
     def firing(self) -> int:
         """How many alerts fire."""
-        return self._firing
+        return self._firing + self._others.firing
 
     @property
     def ended(self) -> float | None:
         """When the last alert ended that has; None where none has."""
-        return self._ended
+        ends = [end for end in (self._ended, self._others.ended) if end is not None]
+        return max(ends, default=None)
+
+    @cached_property
+    def _others(self) -> Others:
+        return Others() if self._find_others is None else self._find_others()
 
     def get(self, alert: Alert) -> Alert | None:
         """The alert of this fingerprint and start as it is known."""
@@ -391,7 +404,7 @@ def _follow(
         after = replace(after, state=state, resolved=None, flaps=incident.flaps + 1)
         text = f"{alert.name} fires again"
         steps.append(Step(now, ALERTMANAGER, "reopened", text, evidence))
-    if known.firing == 0 and known.ended is not None:
+    if alert.status == "resolved" and known.firing == 0 and known.ended is not None:
         if incident.active:
             text = "all alerts are resolved"
             steps.append(Step(now, ALERTMANAGER, "resolved", text, evidence))

@@ -12,6 +12,7 @@ from drift_exporter.incident import (
     Cause,
     Incident,
     Known,
+    Others,
     cause_of,
 )
 from drift_exporter.incident import (
@@ -146,7 +147,12 @@ class _Delivery:
         """The alerts of an incident: those of the delivery's fingerprints, and a sum of others."""
         if incident.id not in self._known:
             own = [s.alert for s in self._stored.values() if s.incident_id == incident.id]
-            firing, ended = self._tx.firing(incident.id)
-            others = firing - sum(alert.status == "firing" for alert in own)
-            self._known[incident.id] = Known(own, others, ended)
+            own_firing = sum(alert.status == "firing" for alert in own)
+
+            def others() -> Others:
+                # Alerts are written at the end: the store still has what `own` was.
+                firing, ended = self._tx.firing(incident.id)
+                return Others(firing - own_firing, ended)
+
+            self._known[incident.id] = Known(own, others)
         return self._known[incident.id]

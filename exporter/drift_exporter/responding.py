@@ -183,7 +183,7 @@ def _end(duty: Duty) -> Iterator[Change]:
     for action, incident in _ours(duty, WAITING | {ActionState.APPROVED}):
         now = duty.clock()
         if action.expires is not None and now >= action.expires:
-            state, text = ActionState.EXPIRED, f"{action.name} was not approved and sent in time"
+            state, text = ActionState.EXPIRED, f"{action.name} was not approved or sent in time"
         elif withdrawn(action, incident):
             state, text = ActionState.SKIPPED, f"{action.name}: the incident was closed before"
         else:
@@ -201,15 +201,16 @@ def _propose(duty: Duty) -> Iterator[Change]:
         tier = duty.tiers.get(incident.model)
         if tier is None:
             continue
-        # Looked at without a transaction first: most rounds find nothing new.
-        known = duty.cases.actions(incident.id)
-        now = duty.clock()
-        if not any(asked(incident, tier, duty.response.actions, known, {}, now)):
+        # Looked at without the store, then without a transaction: most rounds find nothing new.
+        now, actions = duty.clock(), duty.response.actions
+        if not any(asked(incident, tier, actions, (), {}, now)):
+            continue
+        if not any(asked(incident, tier, actions, duty.cases.actions(incident.id), {}, now)):
             continue
         with duty.cases.writing(f"ask for actions of incident {incident.id}") as tx:
             fresh = tx.get(incident.id)
-            past = {action.name: _past(tx, action, now) for action in duty.response.actions}
-            wanted = asked(fresh, tier, duty.response.actions, tx.actions(fresh.id), past, now)
+            past = {action.name: _past(tx, action, now) for action in actions}
+            wanted = asked(fresh, tier, actions, tx.actions(fresh.id), past, now)
             saved = [_save(duty, tx, fresh, one, now, ACTOR) for one in wanted]
         for action in saved:
             log.info("action asked for", extra={"action": action.name, "state": action.state})
@@ -229,10 +230,7 @@ def _start(duty: Duty) -> Iterator[Change]:
                 continue
             text = f"{action.name} is sent" if not why else f"{action.name} is not sent: {why}"
             kind = f"action_{state}"
-            tx.record(
-                incident.id,
-                _step(fresh, now, ACTOR, kind, text, {"attempt": fresh.detail.get("resends", 0)}),
-            )
+            tx.record(incident.id, _step(fresh, now, ACTOR, kind, text))
         # From here on it counts as sent, whatever happens.
         if state != ActionState.STARTED or configured is None:
             yield Change(action.id, action.name, incident.model, state)

@@ -66,7 +66,7 @@ def analyse(evidence: Evidence) -> Analysis:
     findings = findings_of(columns_of(evidence))
     told = [f for f in findings if f.verdict not in (Kind.NONE, Kind.NOT_EVALUATED)]
     leading = [f.feature for f in told[:LEADING]]
-    segments = segments_of(evidence, leading)
+    segments = segments_of(evidence, leading, {f.feature for f in told})
     concept = _concept(evidence, findings)
     classification = classification_of(findings, segments, concept)
     first = [f for f in told if f.verdict.is_fault] or told

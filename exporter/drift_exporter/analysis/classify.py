@@ -22,6 +22,9 @@ class Classification(StrEnum):
     NONE = "none"
 
 
+EXPLAINING = 0.5
+"""Part of the prediction's excess PSI that the inputs must have together to explain it."""
+
 RECOMMENDATIONS = {
     Classification.DATA_QUALITY: (
         "Do not retrain: look at who produces the column and what was released there, repair the "
@@ -32,7 +35,7 @@ RECOMMENDATIONS = {
         "will last, or promote a new reference if it did not."
     ),
     Classification.PREDICTION_SHIFT: (
-        "The inputs are as before, so look at the model: a new version, its thresholds, the code "
+        "The inputs do not explain it, so look at the model: a new version, its thresholds, the code "
         "that serves it, or a feature that is not monitored; roll back if in doubt."
     ),
     Classification.CONCEPT_DRIFT: (
@@ -56,17 +59,25 @@ def classification_of(
 
     A fault of the data comes before all else: what looks like drift beside it may be its effect.
     A change of the label within bins that the shifted inputs do not outweigh is concept drift.
+    A prediction is a function of its inputs and cannot have shifted by more than they have
+    together: where it has, the model changed.
     """
     if any(finding.verdict.is_fault for finding in findings):
         return Classification.DATA_QUALITY
     inputs, predictions = shifted(findings, "feature"), shifted(findings, "prediction")
     hidden = any(segment.kind == "hidden" for segment in segments)
     if concept is not None and concept.drifted:
-        if not (inputs or hidden) or concept.effect > abs(concept.covariate):
+        if not (inputs or hidden) or concept.effect > concept.exchanged:
             return Classification.CONCEPT_DRIFT
-    if inputs or (hidden and not predictions):
+    if predictions and _excess(inputs) < EXPLAINING * max(f.excess_psi for f in predictions):
+        return Classification.PREDICTION_SHIFT
+    if inputs or hidden:
         return Classification.COVARIATE_SHIFT
-    return Classification.PREDICTION_SHIFT if predictions else Classification.NONE
+    return Classification.NONE
+
+
+def _excess(findings: Sequence[FeatureFinding]) -> float:
+    return sum(finding.excess_psi for finding in findings)
 
 
 def shifted(findings: Sequence[FeatureFinding], role: str) -> list[FeatureFinding]:
@@ -99,7 +110,12 @@ def headline_of(
         first = inputs[0].sentence
         return f"Covariate shift: {first}{_more(len(inputs) - 1, 'feature')}{mix}{also}{when}."
     if classification is Classification.PREDICTION_SHIFT:
-        return f"Prediction shift: the inputs are as before, {predictions[0].sentence}{when}."
+        though = (
+            f"the inputs shifted too little to explain it ({inputs[0].feature} most)"
+            if inputs
+            else "the inputs are as before"
+        )
+        return f"Prediction shift: {predictions[0].sentence}; {though}{when}."
     return "No evidence: nothing in the counts is beyond chance and natural variation."
 
 

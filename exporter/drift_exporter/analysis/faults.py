@@ -13,9 +13,9 @@ from scipy import special
 from drift_exporter.analysis.columns import ALPHA, Column
 from drift_exporter.analysis.relabelling import relabelled
 from drift_exporter.profile import CategoryBins, NumericBins
-from drift_exporter.statistics.divergences import bins_compared, psi
+from drift_exporter.statistics.divergences import bins_compared, psi, psi_terms
 from drift_exporter.statistics.null_law import noise_floor, quantile
-from drift_exporter.statistics.units import unit_change
+from drift_exporter.statistics.units import WHOLE, unit_change
 
 MISSING_RISE = 0.01
 """Rise of the share of missing rows that is never a fault."""
@@ -31,6 +31,9 @@ SENTINEL_SHARE = 0.5
 
 FAR = 0.5
 """Distance out of range, in widths of the range, that no shift of the column reaches."""
+
+CARRIED = 0.5
+"""Part of its PSI from which a shift is what a single bin did."""
 
 INSIDE = 0.02
 """PSI beyond noise from which the rows within the range have shifted too."""
@@ -83,7 +86,22 @@ def fault_of(column: Column) -> Fault:
             return found
     if not column.judged:
         return Fault(Kind.NOT_EVALUATED)
-    return Fault(Kind.DISTRIBUTION_SHIFT if column.shifted else Kind.NONE)
+    if not column.shifted:
+        return Fault(Kind.NONE)
+    return _carried_by_tail(column) or Fault(Kind.DISTRIBUTION_SHIFT)
+
+
+def _carried_by_tail(column: Column) -> Fault | None:
+    """The fault that the shift is, where it is mostly one of rows without a known value."""
+    r, c = (side[:-1] for side in (column.reference, column.current))
+    terms = psi_terms(r, c, pool=False)
+    words = ((-1, Kind.TYPE_CHANGE if column.feature.block.numeric else Kind.UNSEEN),)
+    for at, kind in (*words, (-2, Kind.MISSING)):
+        before, now = int(r[at]), int(c[at])
+        if terms[at] > CARRIED * terms.sum() and now * r.sum() > before * c.sum():
+            names = _unseen_names(column) if at == -1 else ""
+            return Fault(kind, _shares(column, now, before), names)
+    return None
 
 
 def risen(part: int, rows: int, reference_part: float, reference_rows: int, rise: float) -> bool:
@@ -117,6 +135,9 @@ def _unit_change(column: Column) -> Fault | None:
         column.reference_points, column.current_points, rows, int(column.values[0].sum())
     )
     if found is None:
+        return None
+    # A part of the rows at no factor that has a name, out of range: that much is sure, no more.
+    if not found.unit and found.share < WHOLE and _out_of_range(column) is not None:
         return None
     numbers = {
         "factor": found.factor,

@@ -40,6 +40,10 @@ class ConceptFinding:
     within: float
     """What changed within bins, with its sign."""
 
+    exchanged: float
+    """What the changed shares of the bins move, whatever its sign: rows were exchanged for others
+    by so much, and what is within coarse bins with them."""
+
     effect: float
     """Mean size of the change within bins, whatever its sign, beyond noise."""
 
@@ -75,6 +79,7 @@ def concept_of(evidence: Evidence, columns: Sequence[str]) -> ConceptFinding | N
         current_mean=change.current_mean,
         covariate=change.covariate,
         within=change.within,
+        exchanged=change.exchanged,
         effect=change.effect,
         neg_log10_p=change.neg_log10_p,
         labelled_rows=rows,

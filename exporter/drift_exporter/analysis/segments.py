@@ -3,7 +3,7 @@
 Pure: evidence in, findings out. Knows nothing of faults or labels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,8 +64,13 @@ class SegmentFinding:
     sentence: str
 
 
-def segments_of(evidence: Evidence, features: Sequence[str]) -> tuple[SegmentFinding, ...]:
-    """The findings on segments: of the named columns, and of those that shifted only within."""
+def segments_of(
+    evidence: Evidence, features: Sequence[str], shifted: Collection[str]
+) -> tuple[SegmentFinding, ...]:
+    """The findings on segments: of the named columns, and of those that shifted only within.
+
+    ``shifted`` are all columns that shifted, whether named or not.
+    """
     found = []
     for by in _segment_columns(evidence):
         names = [name for name in _names(evidence, by) if (by, name) in evidence.segments]
@@ -73,7 +78,7 @@ def segments_of(evidence: Evidence, features: Sequence[str]) -> tuple[SegmentFin
             continue
         shifts = _shifts(evidence, by, names)
         hidden = [
-            name for name in evidence.profile.layout.names if shifts[name] and name not in features
+            name for name in evidence.profile.layout.names if shifts[name] and name not in shifted
         ]
         for feature in (*features, *hidden):
             finding = _finding(evidence, by, feature, shifts[feature], feature in hidden)

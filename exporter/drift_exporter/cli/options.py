@@ -63,9 +63,9 @@ def errors_end_here() -> Iterator[None]:
 
 def chosen_models(config: Config, name: str | None) -> list[ModelConfig]:
     """The models of a config, or the one that is named."""
-    models = [model for model in config.models if name in (None, model.name)]
+    models = [model for model in config.watched if name in (None, model.name)]
     if not models:
-        known = ", ".join(model.name for model in config.models)
+        known = ", ".join(model.name for model in config.watched)
         raise ConfigError(f"no model is called {name!r}; the config has: {known}")
     return models
 

@@ -21,7 +21,7 @@ from drift_exporter.config.basics import (
 )
 from drift_exporter.config.calibration import Calibration, Excluded
 from drift_exporter.config.model import FeatureConfig, Features, ModelConfig
-from drift_exporter.config.root import STORE_SCHEMES, Config, StoreConfig
+from drift_exporter.config.root import CANARY, STORE_SCHEMES, Canary, Config, StoreConfig
 from drift_exporter.config.sources import (
     DATABASE_SCHEMES,
     HAS_SCHEME,
@@ -44,6 +44,8 @@ from drift_exporter.config.thresholds import (
 )
 
 __all__ = [
+    "CANARY",
+    "Canary",
     "CALIBRATED",
     "CAN_BE_CALIBRATED",
     "Calibration",

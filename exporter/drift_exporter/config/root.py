@@ -3,7 +3,7 @@
 Knows what models share; a model by itself is in ``model``.
 """
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
@@ -43,6 +43,61 @@ STORE_SCHEMES = ("sqlite", "postgresql")
 """URL schemes of a store."""
 
 
+CANARY = "drift-canary"
+"""Name of the synthetic model."""
+
+
+class Canary(Model):
+    """A synthetic model that drifts on purpose, so that the whole path to a receiver is proven."""
+
+    every: PositiveDuration = Duration(86400, "1d")
+    """From drift to drift; they begin at multiples of it since 1970, for `1d` at midnight UTC."""
+
+    lasts: PositiveDuration = Duration(1800, "30m")
+    """How long each drift lasts, at least 20 minutes: an alert waits for the second bad run."""
+
+    team: str = ""
+    """Team that is told."""
+
+    owner: str = ""
+    """Person who is told."""
+
+    tier: Literal["low", "medium", "high"] = "low"
+    """Tier of the alerts: `low` never pages."""
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.lasts.seconds < 1200:
+            raise wrong("at least 20m", self.lasts.text, "lasts")
+        if self.lasts.seconds > self.every.seconds / 2:
+            raise wrong(
+                "at most half of every",
+                self.lasts.text,
+                "lasts",
+                beside="every",
+                value=self.every.text,
+            )
+        return self
+
+    @property
+    def model(self) -> ModelConfig:
+        """The model that is monitored; its URL tells when it drifts."""
+        url = f"canary://{self.every.seconds:.0f}/{self.lasts.seconds:.0f}"
+        return ModelConfig.model_validate(
+            {
+                "name": CANARY,
+                "owner": self.owner,
+                "team": self.team,
+                "tier": self.tier,
+                "reference": url,
+                "current": {"url": url, "lateness": "0s"},
+                "interval": "1m",
+                "slice": "1m",
+                "windows": ["5m"],
+            }
+        )
+
+
 class Config(Model):
     """The config file of drift-exporter."""
 
@@ -55,6 +110,9 @@ class Config(Model):
     store: StoreConfig = StoreConfig()
     """Where slices, runs and history are kept."""
 
+    canary: Canary | None = None
+    """A synthetic model that drifts on purpose; off by default, `{}` turns it on."""
+
     max_series: PositiveInt = 10_000
     """Most series that the scores of all models may have; what is over is withheld, the least
     important families first, and counted."""
@@ -66,4 +124,11 @@ class Config(Model):
         for index, name in enumerate(names):
             if name in names[:index]:
                 raise wrong("a name that no other model has", name, index, "name")
+            if name == CANARY:
+                raise wrong("a name that is not the canary's", name, index, "name")
         return value
+
+    @property
+    def watched(self) -> tuple[ModelConfig, ...]:
+        """The models that are monitored, the canary too."""
+        return (*self.models, self.canary.model) if self.canary else self.models

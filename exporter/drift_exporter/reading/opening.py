@@ -8,6 +8,7 @@ from pathlib import Path
 
 from drift_exporter import config
 from drift_exporter.errors import SourceError
+from drift_exporter.reading.canary import CANARY_SCHEME, CanarySource
 from drift_exporter.reading.source import Source
 from drift_exporter.reading.table_engines import place_of
 
@@ -25,6 +26,8 @@ def open_source(where: config.Source, *, sample: float = 1.0, timeout_seconds: f
         cannot be read.
     """
     where = _with_url(where)
+    if where.url.startswith(CANARY_SCHEME):
+        return CanarySource(where.url)
     if not where.is_database:
         from drift_exporter.reading.files import FileSource  # noqa: PLC0415
 

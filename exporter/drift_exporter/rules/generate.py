@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import get_args
 
-from drift_exporter.config import Config, ModelConfig, duration_of
+from drift_exporter.config import CANARY, Config, ModelConfig, duration_of
 from drift_exporter.rules.alerts import Alert, Pace, exporter_alerts, model_alerts
 from drift_exporter.rules.annotations import TEXTS
 from drift_exporter.rules.recording import Limits, Rule, limit_rules, score_rules
@@ -98,7 +98,7 @@ def _groups(
         extra = {"run_interval": every} if several else {}
         rules = _alerting(model_alerts(pace), options, extra)
         groups.append({"name": f"modeldrift-models-{every}", "rules": rules})
-    tier = None if config is None else max((m.tier for m in config.models), key=TIERS.index)
+    tier = None if config is None else max((m.tier for m in config.watched), key=TIERS.index)
     own = exporter_alerts(options.exporter_job, paces[0], tier, watchdog=options.watchdog)
     groups.append({"name": "modeldrift-exporter", "rules": _alerting(own, options, {})})
     return groups
@@ -113,9 +113,11 @@ def _paces(config: Config | None, interval_of: IntervalOf) -> list[Pace]:
     if config is None:
         return [Pace(DEFAULT_INTERVAL_SECONDS)]
     names = defaultdict(list)
-    for model in config.models:
+    for model in config.watched:
         names[interval_of(model)].append(model.name)
-    usual = max(names, key=lambda interval: (len(names[interval]), -interval))
+    # A new model keeps the pace of real ones, not the canary's.
+    real = {interval: len(set(found) - {CANARY}) for interval, found in names.items()}
+    usual = max(names, key=lambda interval: (real[interval], -interval))
     rare = [name for interval, found in names.items() if interval != usual for name in found]
     return [
         Pace(interval, _matcher("!~", rare) if interval == usual else _matcher("=~", found))

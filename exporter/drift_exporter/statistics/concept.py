@@ -27,6 +27,10 @@ class LabelChange(NamedTuple):
     within: float
     """What changed within bins. Both add up to the change of the mean over common bins."""
 
+    exchanged: float
+    """What the changed shares move the mean by in size, ``sum |p_b - q_b| |y_b - mean|``: what
+    cancels out in ``covariate`` does not in it."""
+
     effect: float
     """Mean size of the change within bins, whatever its direction, beyond sampling noise."""
 
@@ -87,7 +91,7 @@ def label_change(
     if not common.any():
         unknown = math.nan
         nothing = np.full(m.size, np.nan)
-        return LabelChange(unknown, unknown, unknown, unknown, unknown, nothing, 0, 0.0)
+        return LabelChange(*(unknown,) * 6, nothing, 0, 0.0)
     q, p = m[common] / m[common].sum(), n[common] / n[common].sum()
     before, after = y @ r[:, common] / m[common], y @ c[:, common] / n[common]
     moved = after - before
@@ -112,6 +116,9 @@ def label_change(
         current_mean=float(p @ after),
         covariate=float((p - q) @ (before + after) / 2),
         within=float(weights @ moved),
+        exchanged=float(
+            np.abs(p - q) @ np.abs((before + after) / 2 - weights @ (before + after) / 2)
+        ),
         effect=max(float(np.sqrt(max(size[0] ** 2 - size[1] ** 2, 0.0))), 0.0),
         bins=bins,
         tested=tested,

@@ -84,7 +84,7 @@ def points(edges: npt.ArrayLike, masses: npt.ArrayLike | None = None) -> Points:
     each = -(-POINTS // mass.size)
     at = (np.arange(each) + 0.5) / each
     values = low[:, np.newaxis] * (1 - at) + high[:, np.newaxis] * at
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratio = np.where(low > 0, high / low, low / high)
     steep = (low * high > 0) & (ratio > 2)
     if steep.any():

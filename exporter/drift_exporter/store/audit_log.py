@@ -44,8 +44,7 @@ class Appending:
         if last is not None and (self._head is None or self._head.id < last):
             # Somebody changed the head from outside. The log goes on, and the change
             # stays to be seen in it.
-            found = "" if self._head is None else self._head.hash
-            self._head = Head(int(last), found)
+            self._head = Head(int(last), "")
 
     def add(self, at: float, actor: str, kind: str, subject: str, body: Mapping[str, Any]) -> Entry:
         """Append an entry."""
@@ -68,10 +67,10 @@ class Appending:
         self._connection.execute(insert(tables.audit), rows)
         values = {"entry_id": self._head.id, "hash": self._head.hash}
         if self._stored is None:
-            self._connection.execute(insert(tables.audit_head).values(id=_HEAD, **values))
+            self._connection.execute(insert(tables.audit_head), {"id": _HEAD, **values})
         else:
             where = tables.audit_head.c.id == _HEAD
-            self._connection.execute(update(tables.audit_head).where(where).values(values))
+            self._connection.execute(update(tables.audit_head).where(where), values)
         self._stored = self._head
         self._entries = []
 

@@ -76,9 +76,9 @@ class Writing:
         row = incident_row(incident)
         if incident.id:
             where = tables.incidents.c.id == incident.id
-            self._connection.execute(update(tables.incidents).where(where).values(row))
+            self._connection.execute(update(tables.incidents).where(where), row)
             return incident
-        done = self._connection.execute(insert(tables.incidents).values(row))
+        done = self._connection.execute(insert(tables.incidents), row)
         return replace(incident, id=_number(done.inserted_primary_key))
 
     def step(self, incident_id: int, step: Step) -> None:
