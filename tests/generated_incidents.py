@@ -226,8 +226,8 @@ def _missing(rng: np.random.Generator, rows: Table, _: Mapping[str, Floats]) -> 
     name = _pick(rng, [*FAMILIES, "branch", "consent", "product"])
     share = float(rng.uniform(0.05, 0.9))
     gone = rng.random(len(rows[name])) < share
-    left = rows[name].copy()
-    left[gone] = np.nan if name in FAMILIES else None
+    empty = np.full(len(gone), np.nan if name in FAMILIES else None)
+    left = np.where(gone, empty.astype(rows[name].dtype), rows[name])
     return {**rows, name: left}, name, f"{name} {share:.0%}"
 
 
@@ -243,7 +243,8 @@ def _unseen(rng: np.random.Generator, rows: Table, _: Mapping[str, Floats]) -> H
 def _out_of_range(rng: np.random.Generator, rows: Table, _: Mapping[str, Floats]) -> Happening:
     name = _pick(rng, [*FAMILIES])
     x = _floats(rows, name)
-    low, high = float(np.nanmin(x)), float(np.nanmax(x))
+    usual = FAMILIES[name](rng, 50_000)
+    low, high = float(usual.min()), float(usual.max())
     share = float(rng.uniform(0.03, 0.35))
     if rng.random() < 0.5:
         value = float(rng.choice([-999.0, -9999.0, 99999.0, 1e9]))

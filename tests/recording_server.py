@@ -1,10 +1,12 @@
 """A real HTTP server on loopback that keeps what it gets and answers as it is told."""
 
 import http.server
+import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -32,14 +34,15 @@ class Recorder:
     endless: bool = False
     """Whether the body has no end until the client leaves."""
 
-    before: Callable[[], None] = lambda: None
+    drip: bool = False
+    """Whether the head of the answer has no end, and comes a byte at a time."""
 
 
 @contextmanager
-def recording_server() -> Iterator[Recorder]:
-    """Run the server on a free port of loopback."""
+def recording_server(tls: tuple[Path, Path] | None = None) -> Iterator[Recorder]:
+    """Run the server on a free port of loopback; with a certificate and its key over TLS."""
     recorder = Recorder()
-    lock = threading.Lock()
+    lock, closed = threading.Lock(), threading.Event()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def answer(self) -> None:
@@ -48,11 +51,14 @@ def recording_server() -> Iterator[Recorder]:
                 recorder.got.append(Got(self.command, self.path, dict(self.headers), body))
                 last = len(recorder.answers) == 1
                 status, text = recorder.answers[0] if last else recorder.answers.pop(0)
-            recorder.before()
             if recorder.stall is not None:
                 recorder.stall.wait(20)
             if status == 0:  # the connection is closed without an answer
                 self.close_connection = True
+                return
+            if recorder.drip:
+                self.wfile.write(b"HTTP/1.0 200 OK\r\nX: ")
+                self.pour(b"x", every_seconds=0.01)
                 return
             self.send_response(status)
             for name, value in recorder.headers.items():
@@ -65,9 +71,9 @@ def recording_server() -> Iterator[Recorder]:
             self.end_headers()
             self.wfile.write(text)
 
-        def pour(self, text: bytes) -> None:
+        def pour(self, text: bytes, every_seconds: float = 0.0) -> None:
             try:
-                while True:
+                while not closed.wait(every_seconds):
                     self.wfile.write(text)
             except OSError:
                 self.close_connection = True
@@ -79,12 +85,17 @@ def recording_server() -> Iterator[Recorder]:
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*tls)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    recorder.url = f"http://127.0.0.1:{server.server_address[1]}"
+    recorder.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
     try:
         yield recorder
     finally:
+        closed.set()
         if recorder.stall is not None:
             recorder.stall.set()
         server.shutdown()

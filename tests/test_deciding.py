@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drift_exporter.approving import answered, open_needs
 from drift_exporter.config.action import Action as Configured
 from drift_exporter.deciding import (
     DAY_SECONDS,
@@ -14,7 +15,6 @@ from drift_exporter.deciding import (
     Asked,
     Occasion,
     Past,
-    answered,
     asked,
     fingerprint,
     given_up,
@@ -22,7 +22,6 @@ from drift_exporter.deciding import (
     key_of,
     may_start,
     occasions,
-    open_needs,
     recovered,
     requested,
 )
@@ -163,6 +162,17 @@ def test_cooldown_and_budget(keys: dict[str, Any], past: list[Past], reason: str
     assert reason in found.reason
 
 
+def test_an_annotation_may_be_made_as_often_as_there_is_reason() -> None:
+    """Its opening and its resolution are both marked, of many models too."""
+    mark = Configured.model_validate(
+        {"name": "train", "kind": "grafana_annotation", "url": "http://g"}
+    )
+
+    (found,) = _asked(mark, past=tuple([_past(0)] * 50))
+
+    assert found.state == ActionState.APPROVED
+
+
 @pytest.mark.parametrize(
     ("retrain", "classification", "forbidden"),
     [
@@ -170,6 +180,7 @@ def test_cooldown_and_budget(keys: dict[str, Any], past: list[Past], reason: str
         pytest.param(True, "concept_drift", False, id="another concept"),
         pytest.param(True, "data_quality", True, id="bad data"),
         pytest.param(True, "", True, id="nobody knows"),
+        pytest.param(True, "none", True, id="nothing was found"),
         pytest.param(False, "data_quality", False, id="no retraining"),
     ],
 )

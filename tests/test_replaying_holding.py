@@ -16,9 +16,7 @@ SEED = 20_260_101
 SERIES = 12
 """Generated series for each rule."""
 
-PATIENCE = [
-    (wait, keep) for wait in (0, 60, 90, 300, 480) for keep in (0, 30, 60, 150, 420)
-]
+PATIENCE = [(wait, keep) for wait in (0, 60, 90, 300, 480) for keep in (0, 30, 60, 150, 420)]
 
 
 def drawn(generator: random.Random) -> tuple[list[str], list[bool]]:

@@ -289,8 +289,14 @@ def test_a_lasting_alert_is_repeated_and_one_page() -> None:
         pytest.param({"weekdays": ["saturday"]}, False, id="another day"),
         pytest.param({"times": [{"start_time": "12:30", "end_time": "24:00"}]}, True, id="begin"),
         pytest.param({"times": [{"start_time": "08:00", "end_time": "12:30"}]}, False, id="end"),
-        pytest.param({"times": [{"start_time": "07:30", "end_time": "07:31"}],
-                      "location": "America/New_York"}, True, id="elsewhere"),
+        pytest.param(
+            {
+                "times": [{"start_time": "07:30", "end_time": "07:31"}],
+                "location": "America/New_York",
+            },
+            True,
+            id="elsewhere",
+        ),
         pytest.param({"months": ["january:march"], "years": ["2027"]}, True, id="month and year"),
         pytest.param({"days_of_month": ["-21"]}, True, id="from the month's end"),
         pytest.param({"years": ["1999"]}, False, id="long ago"),

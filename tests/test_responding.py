@@ -5,18 +5,20 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import response_story
+from drift_exporter.answering import approve, request, settle
 from drift_exporter.config.action import Action as Configured
 from drift_exporter.errors import IncidentError
 from drift_exporter.incident import ActionState, Cause, Incident, State
 from drift_exporter.incidents.building import Request
 from drift_exporter.incidents.sending import Sent
-from drift_exporter.responding import ACTOR, approve, request, respond_once
+from drift_exporter.responding import ACTOR, respond_once
 from drift_exporter.store.cases import Cases
 from recording_server import Got, Recorder, recording_server
 from response_story import NOW, PEOPLE, Stop, action, count_to, duty_of, open_incident, opened_cases
@@ -273,7 +275,7 @@ def test_a_failure_stops_nothing_else(
             raise RuntimeError("a defect")
         return duty.send(configured, made)
 
-    changes = respond_once(duty_with(duty, sending))
+    changes = respond_once(replace(duty, send=sending))
 
     states = {one.name: one.state for one in cases.actions()}
     assert states == {
@@ -291,11 +293,6 @@ def test_a_failure_stops_nothing_else(
     kept = cases.incident(incident.id)
     assert kept is not None
     assert kept.state == State.OPEN, "no machine acknowledges what nobody has seen"
-
-
-def duty_with(duty: Any, sending: Any) -> Any:
-    """The same duty with another way of sending."""
-    return type(duty)(duty.cases, duty.response, duty.tiers, duty.clock, sending)
 
 
 def test_an_outcome_that_cannot_be_written_is_unknown(cases: Cases, server: Recorder) -> None:
@@ -381,6 +378,48 @@ def test_a_person_asks_by_hand(cases: Cases, server: Recorder) -> None:
     _approve_all(cases)
     respond_once(duty)
     assert len(server.got) == 1
+
+
+@pytest.mark.parametrize(
+    ("done", "state"), [(True, ActionState.SUCCEEDED), (False, ActionState.FAILED)]
+)
+def test_a_person_settles_what_nobody_knew(
+    done: bool, state: ActionState, cases: Cases, server: Recorder
+) -> None:
+    """Who looked at the receiver says so; only what was not done can be asked for again at once."""
+    incident = open_incident(cases)
+    server.answers = [(500, b"")]
+    duty = duty_of(cases, [action(server.url)])
+    respond_once(duty)
+    _approve_all(cases)
+    respond_once(duty)
+    assert _only(cases).state == ActionState.UNKNOWN
+
+    assert settle(cases, 1, "ann", done, NOW, "looked").state == state
+
+    with pytest.raises(IncidentError, match="not unknown"):
+        settle(cases, 1, "bob", done, NOW, "")
+    assert cases.steps(incident.id)[-1].actor == "ann"
+    if done:
+        with pytest.raises(IncidentError, match="cooldown"):
+            request(duty, incident.id, "retrain", "ann")
+    else:
+        assert request(duty, incident.id, "retrain", "ann").state == ActionState.WAITING
+
+
+def test_a_model_that_is_gone_takes_its_actions_along(cases: Cases, server: Recorder) -> None:
+    """What was approved for a model that the config has no more is not sent."""
+    open_incident(cases)
+    duty = duty_of(cases, [action(server.url)])
+    respond_once(duty)
+    _approve_all(cases)
+
+    respond_once(replace(duty, tiers={}, ours=lambda _: False))
+    assert _only(cases).state == ActionState.APPROVED, "another shard's"
+    respond_once(replace(duty, tiers={}))
+
+    assert _only(cases).state == ActionState.SKIPPED
+    assert server.got == []
 
 
 def test_a_dry_run_is_told_as_one(cases: Cases, server: Recorder) -> None:

@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from drift_exporter.analysis import Classification
 from drift_exporter.config.access import ROLES, Access, may
 from drift_exporter.config.action import Action
 from drift_exporter.config.response import Response
+from drift_exporter.config.when import CLASSIFICATIONS
 
 HTTP = {"name": "call", "kind": "http", "url": "https://ci.example.com/hook"}
 
@@ -69,6 +71,12 @@ def test_each_kind_needs_what_it_calls(kind: str) -> None:
             "at least one group",
             id="a retraining is never harmless",
         ),
+        pytest.param(
+            "http",
+            {"when": {"classifications": ["covariat_shift"]}},
+            "one of data_quality, covariate_shift",
+            id="a classification that is none",
+        ),
         pytest.param("http", {"url": "ftp://h/x"}, "must be http", id="another scheme"),
         pytest.param("http", {"url": "https://ann:pw@h/x"}, "without user", id="a password"),
         pytest.param("http", {"url": "https://"}, "must be http", id="no host"),
@@ -98,7 +106,7 @@ def test_each_kind_needs_what_it_calls(kind: str) -> None:
             "at most 10",
             id="more inputs than GitHub takes",
         ),
-        pytest.param("airflow_dag_run", {"inputs": {"key": "k"}}, "not incident or key", id="ours"),
+        pytest.param("airflow_dag_run", {"inputs": {"key": "k"}}, "given along anyway", id="ours"),
         pytest.param("http", {"retries": 11}, "less than or equal", id="many retries"),
         pytest.param("http", {"per_day": 0}, "greater than", id="no budget"),
         pytest.param("http", {"when": {"on": []}}, "at least 1", id="on nothing"),
@@ -142,6 +150,11 @@ def test_a_secret_in_the_wrong_place_is_not_quoted(keys: dict[str, Any]) -> None
 def test_who_must_approve(kind: str, keys: dict[str, Any], needs: tuple[str, ...]) -> None:
     """Whatever changes something needs an approval, unless the config says automatic."""
     assert _action(**{**KINDS[kind], **keys}).needs == needs
+
+
+def test_the_classifications_are_those_of_the_analysis() -> None:
+    """The config knows every name that the analysis gives, and no other."""
+    assert set(CLASSIFICATIONS) == {str(one) for one in Classification}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ Everything is sent to a real HTTP server on loopback.
 import json
 import logging
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -265,11 +266,21 @@ def test_a_receiver_that_does_not_answer_leaves_it_unknown(server: Recorder) -> 
     """After the timeout nobody knows; it is neither failed nor sent again."""
     server.stall = threading.Event()
 
-    sent = _send(_action(url=server.url, timeout="100ms"))
+    sent = _send(_action(url=server.url, timeout="500ms"))
 
     assert (sent.state, sent.status) == (ActionState.UNKNOWN, None)
     assert len(server.got) == 1
-    assert sent.detail.startswith("no answer (")
+    assert sent.detail.startswith("no answer")
+
+
+def test_a_receiver_that_answers_for_ever_is_left(server: Recorder) -> None:
+    """A byte now and then keeps no action behind it waiting."""
+    server.drip = True
+
+    sent = _send(_action(url=server.url, timeout="300ms"))
+
+    assert (sent.state, sent.status) == (ActionState.UNKNOWN, None)
+    assert sent.detail.startswith("no answer")
 
 
 def test_a_receiver_that_is_not_there_is_a_failure() -> None:
@@ -280,6 +291,27 @@ def test_a_receiver_that_is_not_there_is_a_failure() -> None:
 
     assert (sent.state, sent.status, sent.attempts) == (ActionState.FAILED, None, 4)
     assert sent.detail.startswith("no connection (")
+
+
+def test_a_first_try_that_may_have_been_done_is_not_forgotten(server: Recorder) -> None:
+    """After a lost answer, a refusal of the second try does not mean that nothing was done."""
+    server.answers = [(0, b""), (503, b"busy")]
+
+    sent = _send(_action(url=server.url, after_unknown="resend", retries=1))
+
+    assert (sent.state, sent.status, sent.attempts) == (ActionState.UNKNOWN, 503, 2)
+
+
+def test_waits_double_up_to_a_minute(server: Recorder) -> None:
+    """A receiver that is overloaded is left alone for longer each time, whatever it asks for."""
+    server.answers, waits = [(503, b"")], list[float]()
+    server.headers = {"Retry-After": "86400"}
+    action = _action(url=server.url, retries=6, backoff="5s")
+
+    sent = send(action, _request(action), {}, waits.append)
+
+    assert waits == [5, 10, 20, 40, 60, 60]
+    assert sent.attempts == 7
 
 
 def test_a_redirect_is_not_followed(server: Recorder) -> None:
@@ -293,15 +325,18 @@ def test_a_redirect_is_not_followed(server: Recorder) -> None:
     assert [got.path for got in server.got] == ["/here"]
 
 
+@pytest.mark.parametrize("status", [200, 503])
 @pytest.mark.parametrize("endless", [False, True], ids=["oversized", "without end"])
-def test_of_a_long_answer_the_beginning_is_kept(endless: bool, server: Recorder) -> None:
-    """An answer of any length costs little memory, and 200 is 200."""
+def test_of_a_long_answer_the_beginning_is_kept(
+    endless: bool, status: int, server: Recorder
+) -> None:
+    """An answer of any length costs little memory and time, one that is tried again too."""
     server.endless = endless
-    server.answers = [(200, b"ab" * MOST_ANSWER_BYTES)]
+    server.answers = [(status, b"ab" * MOST_ANSWER_BYTES)]
 
     sent = _send(_action(url=server.url))
 
-    assert sent.state == ActionState.SUCCEEDED
+    assert (sent.status, sent.attempts) == (status, 1 if status == 200 else 3)
     assert sent.detail == "ab" * (MOST_TOLD_CHARACTERS // 2)
 
 
@@ -405,14 +440,26 @@ def test_a_secret_that_cannot_be_had_is_a_failure(
         read_secret(None, "TOKEN", {})
 
 
-def test_certificates_are_checked(server: Recorder) -> None:
-    """Against a server without TLS a request over https fails; a missing authority too."""
-    address = server.url.replace("http:", "https:")
+def _certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    """A certificate for loopback that signed itself, and its key."""
+    cert, key = folder / f"{name}.pem", folder / f"{name}.key"
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    made += ["-nodes", "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*made, "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return cert, key
 
-    assert _send(_action(url=address, retries=0)).state != ActionState.SUCCEEDED
-    sent = _send(_action(url=address, ca_file="/nowhere/ca.pem"))
-    assert (sent.state, server.got) == (ActionState.FAILED, [])
-    assert "ca_file /nowhere/ca.pem" in sent.detail
+
+def test_certificates_are_checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Only a receiver whose certificate an authority of ours signed gets anything."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    cert, key = _certificate(tmp_path, "ours")
+    other, _ = _certificate(tmp_path, "other")
+    with recording_server(tls=(cert, key)) as server:
+        for wrong in ({}, {"ca_file": str(other)}, {"ca_file": str(tmp_path / "no.pem")}):
+            sent = _send(_action(url=server.url, token_env="TOKEN", **wrong), TOKEN=SECRET)
+            assert (sent.state, sent.status, server.got) == (ActionState.FAILED, None, [])
+        right = _action(url=server.url, ca_file=str(cert))
+        assert _send(right).state == ActionState.SUCCEEDED
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,14 @@ def test_a_refusal_quotes_no_values() -> None:
     assert "tops3cret" not in str(caught.value)
 
 
+def read(found: bytes) -> int | str:
+    """How many alerts a body has, or why it is refused."""
+    try:
+        return len(parse(found).alerts)
+    except DeliveryError as error:
+        return error.why
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -201,12 +209,7 @@ json_values = st.recursive(
 @given(st.sampled_from([*ALERT, "x"]), json_values)
 def test_any_value_in_an_alert(key: str, value: object) -> None:
     """An alert with whatever in one of its keys is read or refused, and nothing else happens."""
-    try:
-        delivery = parse(with_alert(**{key: value}))
-    except DeliveryError as error:
-        assert error.why in ("malformed", "too_large")
-    else:
-        assert len(delivery.alerts) == 2
+    assert read(with_alert(**{key: value})) in (2, "malformed", "too_large")
 
 
 @given(st.data())
@@ -216,9 +219,4 @@ def test_any_damage(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 5))):
         at = data.draw(st.integers(0, len(sent) - 1))
         sent[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
-    try:
-        delivery = parse(bytes(sent))
-    except DeliveryError as error:
-        assert str(error)
-    else:
-        assert len(delivery.alerts) <= 1
+    assert read(bytes(sent)) in (0, 1, "malformed", "too_large", "version")

@@ -123,7 +123,8 @@ def calibrated(
         rule = job.segments_rule
         segments = None
         if rule is not None:
-            names = len(job.profile.features) * sum(len(s.values) for s in job.profile.segments)
+            split = [s for s in job.profile.segments if job.model.is_segment(s.name)]
+            names = len(job.profile.features) * sum(len(s.values) for s in split)
             few = names <= MOST_SEGMENT_SERIES
             series = _segments(history) if few else iter(())
             segments = calibrate(told.each(series, names), timeline, rule)
@@ -201,7 +202,7 @@ def _columns(history: History) -> Iterator[Series]:
 
 def _segments(history: History) -> Iterator[Series]:
     job, layout = history.job, history.job.profile.layout
-    for column in job.profile.segments:
+    for column in (s for s in job.profile.segments if job.model.is_segment(s.name)):
         of_each = len(column.values) + 2
         for features in _parts(layout, history.slices * of_each):
             cells = slice(layout.offsets[features.start], layout.offsets[features.stop])

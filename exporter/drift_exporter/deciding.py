@@ -1,4 +1,4 @@
-"""Which actions an incident asks for, what an approval changes, and whether one may still start.
+"""Which actions an incident asks for, and whether an approved one may still start.
 
 Pure: the incident, the config, what was asked for before and the time in; decisions out.
 Knows no store, request, secret or clock.
@@ -6,24 +6,22 @@ Knows no store, request, secret or clock.
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from drift_exporter.config.action import DATA_QUALITY, When
+from drift_exporter.approving import APPROVE, REJECT, WAITING, open_needs, people
+from drift_exporter.config import duration_of
 from drift_exporter.config.action import Action as Configured
+from drift_exporter.config.when import DATA_QUALITY, NOTHING_FOUND, When
 from drift_exporter.errors import IncidentError
 from drift_exporter.incident import Action, ActionState, Approval, Incident, State
 
-APPROVE, REJECT = "approve", "reject"
 DAY_SECONDS = 86400.0
 MOST_RESENDS = 3
 """How often an action is sent again: one that ends the exporter must not end it for ever."""
-
-WAITING = frozenset({ActionState.PROPOSED, ActionState.WAITING})
-"""States in which an action can be approved or rejected."""
 
 OPEN = WAITING | {ActionState.APPROVED, ActionState.STARTED}
 """States from which an action still goes on by itself or by an answer."""
@@ -194,81 +192,11 @@ def guard(action: Configured, classification: str) -> str:
     """Why an action must not be done, whatever people approve; empty where nothing forbids it."""
     if not action.retrain:
         return ""
-    if not classification:
+    if classification in ("", NOTHING_FOUND):
         return "a model is retrained only when the analysis has told what happened"
-    if classification.startswith(DATA_QUALITY):
+    if classification == DATA_QUALITY:
         return "a model is never retrained on data of bad quality: it would learn the fault"
     return ""
-
-
-def open_needs(needs: Sequence[str], groups: Sequence[Collection[str]]) -> tuple[str, ...]:
-    """The needs that people with such groups leave open; each person fills one at most.
-
-    Parameters
-    ----------
-    needs
-        A group for each approval that is needed, ``""`` for anybody.
-    groups
-        The groups of each person that approved.
-
-    Returns
-    -------
-    tuple
-        As few as possible: people are placed so that most needs are filled.
-
-    Examples
-    --------
-    >>> open_needs(("science", "clinic"), [{"science", "clinic"}])
-    ('clinic',)
-    >>> open_needs(("science", "clinic"), [{"science", "clinic"}, {"science"}])
-    ()
-    """
-    placed: dict[int, int] = {}  # need -> person
-
-    def place(person: int, tried: set[int]) -> bool:
-        for i, need in enumerate(needs):
-            if i in tried or (need and need not in groups[person]):
-                continue
-            tried.add(i)
-            if i not in placed or place(placed[i], tried):
-                placed[i] = person
-                return True
-        return False
-
-    for person in range(len(groups)):
-        place(person, set())
-    return tuple(need for i, need in enumerate(needs) if i not in placed)
-
-
-def answered(action: Action, before: Sequence[Approval], answer: Approval) -> ActionState:
-    """The state of an action after somebody's answer.
-
-    Raises
-    ------
-    IncidentError
-        If it waits for no answer, has expired, was answered by the same person before, or
-        needs nobody of these groups.
-    """
-    where = f"action {action.id} ({action.name})"
-    if answer.decision not in (APPROVE, REJECT):
-        raise IncidentError(f"{where}: {answer.decision!r} is no answer; {APPROVE} or {REJECT} it")
-    if action.state not in WAITING:
-        raise IncidentError(f"{where} is {action.state} and waits for no answer")
-    if action.expires is not None and answer.at >= action.expires:
-        raise IncidentError(f"{where} has expired; ask for it again")
-    if any(_same(one.who, answer.who) for one in before):
-        raise IncidentError(f"{where}: {answer.who} has answered already; it takes somebody else")
-    approved = [one.groups for one in before if one.decision == APPROVE]
-    left = open_needs(action.needs, approved)
-    after = open_needs(action.needs, [*approved, answer.groups])
-    if answer.decision == REJECT:
-        # Who could approve can reject: anybody of a group that it needs, filled or not.
-        if len(open_needs(action.needs, [answer.groups])) == len(action.needs):
-            raise IncidentError(f"{where} can be rejected by {_people(action.needs)} only")
-        return ActionState.REJECTED
-    if len(after) == len(left):
-        raise IncidentError(f"{where} still needs {_people(left)}; the answer fills no place")
-    return ActionState.WAITING if after else ActionState.APPROVED
 
 
 def may_start(
@@ -282,7 +210,7 @@ def may_start(
     if action.expires is not None and now >= action.expires:
         return ActionState.EXPIRED, "it was not sent in time"
     if configured is None:
-        return ActionState.SKIPPED, "the config has no such action any more"
+        return ActionState.SKIPPED, "the config has no such action or model any more"
     if action.detail.get("config") != fingerprint(configured):
         return ActionState.SKIPPED, "the action was changed in the config since it was asked for"
     if withdrawn(action, incident):
@@ -294,7 +222,7 @@ def may_start(
     # Counted again from the answers themselves: the state alone must not be able to send.
     left = open_needs(action.needs, approved)
     if left or any(one.decision == REJECT for one in approvals):
-        return ActionState.SKIPPED, f"it lacks the approval of {_people(left)}"
+        return ActionState.SKIPPED, f"it lacks the approval of {people(left)}"
     return ActionState.STARTED, ""
 
 
@@ -358,16 +286,17 @@ def _asked(
 
 def _too_often(action: Configured, incident: Incident, past: Sequence[Past], now: float) -> str:
     today = sum(one.state in _SPENT and now - one.at < DAY_SECONDS for one in past)
-    if today >= action.per_day:
+    if today >= action.most_per_day:
         return f"it was asked for {today} times in 24 hours, which is all that per_day allows"
+    wait = action.cooldown or duration_of(action.cooldown_seconds)
     recent = any(
         one.state in _COOLING
         and one.model == incident.model
-        and now - one.at < action.cooldown.seconds
+        and now - one.at < action.cooldown_seconds
         for one in past
     )
     if recent:
-        return f"it was done or asked for this model less than {action.cooldown} ago (cooldown)"
+        return f"it was done or asked for this model less than {wait} ago (cooldown)"
     return ""
 
 
@@ -377,12 +306,3 @@ def _going_on(name: str, known: Sequence[Action]) -> bool:
 
 def _mark(action: Action) -> object:
     return action.detail.get("mark")
-
-
-def _same(one: str, other: str) -> bool:
-    return one.strip().casefold() == other.strip().casefold()
-
-
-def _people(needs: Sequence[str]) -> str:
-    named = [f"somebody of {need!r}" if need else "any approver" for need in needs]
-    return " and ".join(dict.fromkeys(named)) or "nobody"

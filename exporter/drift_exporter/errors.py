@@ -79,6 +79,12 @@ class IncidentError(DriftExporterError):
     reason = "incident"
 
 
+class RoleError(IncidentError):
+    """Who asks may not do it."""
+
+    reason = "incident"
+
+
 class DeliveryError(DriftExporterError):
     """What came to the webhook cannot be taken; ``why`` is fit to be a label."""
 

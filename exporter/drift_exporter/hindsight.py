@@ -39,7 +39,7 @@ def fill(
     """
     width = job.model.slice_seconds
     start, end = start // width * width, end // width * width
-    rows, first, wanted = 0, True, max(end - start, 1)
+    rows, done, wanted = 0, 0, _lacking(job, start, end)
     left = missing(job, start, end)
     while left is not None:
         span = _piece(job, left)
@@ -54,11 +54,10 @@ def fill(
             counted_to=max(span.end, known or span.end),
         )
         rows += counted.rows_read
-        first = False
+        done += span.end - span.start
         left = missing(job, start, end)
-        gone = (left.end - left.start) if left else 0
-        progress(1 - gone / wanted)
-    if not first:
+        progress(min(done / wanted, 1.0))
+    if done:
         job.baselines.forget()
     progress(1.0)
     return rows
@@ -72,6 +71,13 @@ def missing(job: Job, start: int, end: int) -> Span | None:
     if start < known[0]:
         return Span(start, known[0])
     return Span(known[1], end) if known[1] < end else None
+
+
+def _lacking(job: Job, start: int, end: int) -> int:
+    known = job.store.counted(job.model.name, job.profile.bins_hash, job.model.slice_seconds)
+    if known is None:
+        return max(end - start, 1)
+    return max(max(known[0] - start, 0) + max(end - known[1], 0), 1)
 
 
 def _piece(job: Job, left: Span) -> Span:

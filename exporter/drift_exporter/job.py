@@ -91,7 +91,9 @@ class Job:
     @property
     def segmented(self) -> bool:
         """Whether segments can alarm with a calibrated threshold."""
-        return bool(self.profile.segments) and self.limits.psi_calibrated
+        return self.limits.psi_calibrated and any(
+            self.model.is_segment(column.name) for column in self.profile.segments
+        )
 
     @cached_property
     def exposed_bins(self) -> Mapping[int, ReferenceBins]:

@@ -87,7 +87,7 @@ def judge_window(job: Job, window: str, start: int, end: int, counts: WindowCoun
         segments=tuple(
             _segment(job, window, split, vector, baseline)
             for split, vector in sorted(counts.sums.items())
-            if split[0] and layout.rows(vector)
+            if split[0] and job.model.is_segment(split[0]) and layout.rows(vector)
         ),
         bins=_exposed_rows(job, total),
         noise_floor=noise.floor if noise else None,

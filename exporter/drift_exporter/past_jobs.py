@@ -59,7 +59,7 @@ def past_job(
         gap = longest_gap_seconds(model.cron or model.interval.seconds)
         job = Job(model, profile, source, store, gap)
         if look.store_url is None:
-            fill(job, start, end, look.now, progress=progress)
+            fill(job, start, end, max(look.now, end), progress=progress)
         calibration = in_force(job)
         yield replace(job, calibration=calibration)
     finally:

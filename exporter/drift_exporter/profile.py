@@ -166,6 +166,10 @@ class Feature:
     why: str = ""
     """Why the column has this kind."""
 
+    grid: tuple[float, ...] = ()
+    """Percentiles of the reference, 0 to 100, of a numeric column: by them a change of units is
+    known. No score depends on them."""
+
     @property
     def block(self) -> Block:
         """The cells of the feature."""
@@ -357,6 +361,7 @@ def to_json(profile: Profile) -> str:
                 "kind": f.kind,
                 "dtype": f.dtype,
                 "why": f.why,
+                **({"percentiles": list(f.grid)} if f.grid else {}),
                 **asdict(f.bins),
                 "counts": layout.cells(profile.counts, i).tolist(),
             }
@@ -419,6 +424,7 @@ def _parsed(document: dict[str, Any]) -> Profile:
             bins=_parsed_bins(item),
             dtype=item["dtype"],
             why=item["why"],
+            grid=tuple(float(value) for value in item.get("percentiles", ())),
         )
         for item in document["features"]
     )

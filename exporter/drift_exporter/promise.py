@@ -18,6 +18,7 @@ from drift_exporter.limits import Natural
 from drift_exporter.profile import Profile
 from drift_exporter.statistics.baselines import Kind
 from drift_exporter.statistics.calibration import Calibration, Method, analytic
+from drift_exporter.statistics.null_law import SMALLEST_ALPHA
 from drift_exporter.statistics.pairs import StatisticsError
 from drift_exporter.statistics.timeline import Rule
 from drift_exporter.verdict import Floats
@@ -167,13 +168,15 @@ def from_json(text: str, where: str = "calibration") -> ModelCalibration:
         windows = {w: _calibration(c) for w, c in found["windows"].items()}
         if not windows or not math.isfinite(found["created"]):
             raise ValueError("no windows, or no date")
-        segments = found["segments"]
+        segments, test = found["segments"], found["self_test"]
+        tested = SelfTest(**test) if test else None
+        _numbers(*tested or ())
         return ModelCalibration(
             float(found["created"]),
             str(found["bins_hash"]),
             windows,
             _calibration(segments) if segments else None,
-            SelfTest(**found["self_test"]) if found["self_test"] else None,
+            tested,
         )
     except (ValueError, KeyError, TypeError, AttributeError, StatisticsError) as error:
         raise CalibrationError(
@@ -184,9 +187,21 @@ def from_json(text: str, where: str = "calibration") -> ModelCalibration:
 
 def _calibration(value: object) -> Calibration:
     found = Calibration.from_json(json.dumps(value))
+    if not SMALLEST_ALPHA * 0.999 <= found.alpha < 1:
+        raise ValueError(f"alpha {found.alpha!r} is no probability")
+    if not found.rule.budget_per_90_days > 0:
+        raise ValueError(f"budget {found.rule.budget_per_90_days!r} is not above 0")
+    _numbers(found.history_days, *vars(found.rule).values())
     for one in found.series:
         series_name(one.name)
+        _numbers(one.omega)
     return found
+
+
+def _numbers(*values: float) -> None:
+    for value in values:
+        if not 0 <= value < math.inf:
+            raise ValueError(f"found {value!r}, expected a number that is not negative")
 
 
 def column_names(model: ModelConfig, profile: Profile) -> list[SeriesName]:
@@ -217,6 +232,7 @@ def _segment_names(model: ModelConfig, profile: Profile) -> Sequence[str]:
     return [
         str(SeriesName("psi", feature.name, column.name, segment))
         for column in profile.segments
+        if model.is_segment(column.name)
         for segment in column.values
         for feature in profile.features
         if model.calibrated(feature.name, "psi")

@@ -3,8 +3,13 @@
 Knows the order of things; the rules are those of ``incident``, the rows those of the store.
 """
 
-from collections.abc import Collection, Iterable
+import threading
+from collections import deque
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import Future
+from typing import NamedTuple
 
+from drift_exporter.errors import DriftExporterError
 from drift_exporter.incident import (
     ALERTMANAGER,
     REOPEN_AFTER_SECONDS,
@@ -19,6 +24,17 @@ from drift_exporter.incident import (
     receive as received,
 )
 from drift_exporter.store import Store, StoredAlert, Writing
+
+_MOST_TOGETHER = 100
+"""Deliveries that are written together at most, so that none waits long for the others."""
+
+
+class Delivery(NamedTuple):
+    """Alerts that came together, and when."""
+
+    known_models: frozenset[str]
+    alerts: tuple[Alert, ...]
+    now: float
 
 
 def receive(
@@ -36,38 +52,110 @@ def receive(
     StoreError
         If they could not be stored; nothing of them is.
     """
-    alerts = list(alerts)
-    if not alerts:
-        return []
+    delivery = Delivery(frozenset(known_models), tuple(alerts), now)
+    return _receive(store, [delivery], reopen_after_seconds)[0]
+
+
+class Inbox:
+    """Takes deliveries from many threads; those that wait for the store are written together.
+
+    Most of what a small delivery costs is the commit. None is acknowledged before its own.
+    """
+
+    def __init__(self, store: Store, *, reopen_after_seconds: float = REOPEN_AFTER_SECONDS) -> None:
+        self._store = store
+        self._reopen_after_seconds = reopen_after_seconds
+        self._turn = threading.Lock()
+        self._waiting: deque[tuple[Delivery, Future[list[int]]]] = deque()
+
+    def receive(
+        self, known_models: Collection[str], alerts: Iterable[Alert], now: float
+    ) -> list[int]:
+        """As `receive`, perhaps together with deliveries of other threads."""
+        mine: Future[list[int]] = Future()
+        self._waiting.append((Delivery(frozenset(known_models), tuple(alerts), now), mine))
+        with self._turn:
+            # Whoever had the turn before may have written this one too.
+            while not mine.done():
+                self._write()
+        return mine.result()
+
+    def _write(self) -> None:
+        some = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_TOGETHER))]
+        try:
+            try:
+                done = self._received([delivery for delivery, _ in some])
+            except DriftExporterError:
+                # One delivery that cannot be stored must not take the others down with it.
+                for delivery, future in some:
+                    self._answer(delivery, future)
+            else:
+                for (_, future), ids in zip(some, done, strict=True):
+                    future.set_result(ids)
+        except BaseException as error:
+            # Whatever it was, nobody may wait for an answer for ever.
+            for _, future in some:
+                if not future.done():
+                    future.set_exception(error)
+            raise
+
+    def _answer(self, delivery: Delivery, future: Future[list[int]]) -> None:
+        try:
+            future.set_result(self._received([delivery])[0])
+        except DriftExporterError as error:
+            future.set_exception(error)
+
+    def _received(self, deliveries: Sequence[Delivery]) -> list[list[int]]:
+        return _receive(self._store, deliveries, self._reopen_after_seconds)
+
+
+def _receive(
+    store: Store, deliveries: Sequence[Delivery], reopen_after_seconds: float
+) -> list[list[int]]:
+    """Ids of the incidents that each delivery changed."""
+    if not any(delivery.alerts for delivery in deliveries):
+        return [[] for _ in deliveries]
     with store.cases.writing("receive alerts") as tx:
-        delivery = _Delivery(tx, frozenset(known_models), alerts, now, reopen_after_seconds)
-        for alert in alerts:
-            delivery.take(alert)
-        return delivery.write()
+        fingerprints = {alert.fingerprint for each in deliveries for alert in each.alerts}
+        receiving = _Receiving(tx, fingerprints, reopen_after_seconds)
+        changed = []
+        for delivery in deliveries:
+            receiving.begin(delivery)
+            for alert in delivery.alerts:
+                receiving.take(alert)
+            changed.append(receiving.touched())
+        receiving.write()
+        return changed
 
 
-class _Delivery:
-    """What a delivery has changed so far."""
+class _Receiving:
+    """What deliveries have changed so far, to be written at the end."""
 
     def __init__(
-        self,
-        tx: Writing,
-        known_models: frozenset[str],
-        alerts: list[Alert],
-        now: float,
-        reopen_after_seconds: float,
+        self, tx: Writing, fingerprints: Collection[str], reopen_after_seconds: float
     ) -> None:
         self._tx = tx
-        self._models = known_models
-        self._now = now
+        self._models: frozenset[str] = frozenset()
+        self._now = 0.0
         self._reopen_after_seconds = reopen_after_seconds
-        self._stored = tx.alerts_of({alert.fingerprint for alert in alerts})
+        self._stored = tx.alerts_of(fingerprints)
         self._there = frozenset(self._stored)
         self._incidents: dict[int, Incident] = {}
         self._latest: dict[tuple[str, Cause], int | None] = {}
         self._known: dict[int, Known] = {}
         self._changed: dict[tuple[str, float], None] = {}
         self._touched: dict[int, None] = {}
+        self._unsaved: set[int] = set()
+
+    def begin(self, delivery: Delivery) -> None:
+        """Go on with another delivery."""
+        self._models = delivery.known_models
+        self._now = delivery.now
+        self._touched = {}
+
+    def touched(self) -> list[int]:
+        """Ids of the incidents that the delivery changed."""
+        return list(self._touched)
 
     def take(self, alert: Alert) -> None:
         """Take up one alert."""
@@ -96,18 +184,18 @@ class _Delivery:
             self._put(StoredAlert(each, after.id))
         if change.steps or after != incident:
             self._touched[after.id] = None
+            self._unsaved.add(after.id)
         self._incidents[after.id] = after
         for step in change.steps:
             self._tx.record(after.id, step)
 
-    def write(self) -> list[int]:
-        """Write what is changed; the ids of the incidents that are."""
-        for incident_id in self._touched:
+    def write(self) -> None:
+        """Write what is changed."""
+        for incident_id in sorted(self._unsaved):
             self._tx.save(self._incidents[incident_id])
         new = self._changed.keys() - self._there
         changed = [self._stored[key] for key in self._changed]
         self._tx.save_alerts(changed, self._now, new=new)
-        return list(self._touched)
 
     def _keep(self, alert: Alert, stored: StoredAlert | None) -> None:
         """Keep an alert that belongs to no incident."""

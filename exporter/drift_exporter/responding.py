@@ -11,24 +11,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from drift_exporter.approving import WAITING
 from drift_exporter.config.action import Action as Configured
 from drift_exporter.config.response import Response
 from drift_exporter.deciding import (
     DAY_SECONDS,
-    WAITING,
     Asked,
     Past,
-    answered,
     asked,
     fingerprint,
     given_up,
     may_start,
-    open_needs,
     recovered,
-    requested,
     withdrawn,
 )
-from drift_exporter.errors import DriftExporterError, IncidentError
+from drift_exporter.errors import DriftExporterError
 from drift_exporter.incident import (
     ACTIVE,
     MOVES,
@@ -69,10 +66,13 @@ class Duty:
     cases: Cases
     response: Response
     tiers: Mapping[str, str]
-    """Tier of each model that this process answers for."""
+    """Tier of each model of the config that this process answers for."""
 
     clock: Callable[[], float]
     send: Send
+    ours: Callable[[str], bool] = lambda _: True
+    """Whether this process answers for a model, also for one that the config has no more."""
+
     actions: Mapping[str, Configured] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -102,64 +102,6 @@ def respond_once(duty: Duty) -> tuple[Change, ...]:
         return (*_recover(duty), *_end(duty), *_propose(duty), *_start(duty))
 
 
-def approve(
-    cases: Cases,
-    action_id: int,
-    who: str,
-    groups: Sequence[str],
-    decision: str,
-    at: float,
-    note: str = "",
-) -> Action:
-    """Write down somebody's answer to an action; gives back the action as it is then.
-
-    Raises
-    ------
-    IncidentError
-        If there is no such action, it waits for no answer, or the answer does not count.
-    """
-    if not who.strip():
-        raise IncidentError(f"action {action_id}: nobody answers; say who does")
-    with cases.writing(f"answer action {action_id}") as tx:
-        action, before = tx.action(action_id), tx.approvals(action_id)
-        answer: Any = decision
-        approval = Approval(action_id, who, tuple(groups), answer, at, note)
-        state = answered(action, before, approval)
-        if not tx.approve(action_id, who, groups, decision, at, note):
-            raise IncidentError(f"action {action_id}: {who} has answered already")
-        tx.move_action(action_id, WAITING, state, at, {})
-        kind = "action_rejected" if state == ActionState.REJECTED else "action_approved"
-        text = f"{who} {'rejected' if state == ActionState.REJECTED else 'approved'} {action.name}"
-        if state == ActionState.WAITING:
-            groups_so_far = [one.groups for one in (*before, approval)]
-            left = open_needs(action.needs, groups_so_far)
-            text += f"; it still needs {', '.join(need or 'any approver' for need in left)}"
-        more = {"note": note, "groups": list(groups)}
-        tx.record(action.incident_id, _step(action, at, who, kind, text, more))
-        return tx.action(action_id)
-
-
-def request(duty: Duty, incident_id: int, name: str, who: str) -> Action:
-    """Ask by hand for an action of the config; it needs the same approvals as ever.
-
-    Raises
-    ------
-    IncidentError
-        If there is no such incident or action, or a guard, the cooldown or the budget forbids
-        it.
-    """
-    configured = duty.actions.get(name)
-    if configured is None:
-        known = ", ".join(duty.actions) or "none"
-        raise IncidentError(f"the config has no action {name!r}; it has {known}")
-    with duty.cases.writing(f"ask for {name}") as tx:
-        now = duty.clock()
-        incident, known_actions = tx.get(incident_id), tx.actions(incident_id)
-        past = _past(tx, configured, now)
-        found = requested(incident, configured, known_actions, past, who, now)
-        return _save(duty, tx, incident, found, now, who)
-
-
 def _recover(duty: Duty) -> Iterator[Change]:
     """Actions that were started and whose outcome nobody wrote down: the exporter ended."""
     for action, incident in _ours(duty, {ActionState.STARTED}):
@@ -173,7 +115,7 @@ def _recover(duty: Duty) -> Iterator[Change]:
                 continue
             text = f"{action.name} was interrupted: nobody knows whether it was done"
             text += "; it is sent again with the same key" if again else "; look at the receiver"
-            tx.record(incident.id, _step(action, now, ACTOR, "action_unknown", text))
+            tx.record(incident.id, step_of(action, now, ACTOR, "action_unknown", text))
         log.warning("action interrupted", extra={"action": action.name, "key": action.key})
         yield Change(action.id, action.name, incident.model, state)
 
@@ -209,9 +151,9 @@ def _propose(duty: Duty) -> Iterator[Change]:
             continue
         with duty.cases.writing(f"ask for actions of incident {incident.id}") as tx:
             fresh = tx.get(incident.id)
-            past = {action.name: _past(tx, action, now) for action in actions}
+            past = {action.name: past_of(tx, action, now) for action in actions}
             wanted = asked(fresh, tier, actions, tx.actions(fresh.id), past, now)
-            saved = [_save(duty, tx, fresh, one, now, ACTOR) for one in wanted]
+            saved = [save_asked(duty, tx, fresh, one, now, ACTOR) for one in wanted]
         for action in saved:
             log.info("action asked for", extra={"action": action.name, "state": action.state})
             yield Change(action.id, action.name, incident.model, action.state)
@@ -219,8 +161,9 @@ def _propose(duty: Duty) -> Iterator[Change]:
 
 def _start(duty: Duty) -> Iterator[Change]:
     """Actions that may be sent, one after the other."""
-    for action, _ in _ours(duty, {ActionState.APPROVED}):
-        configured = duty.actions.get(action.name)
+    for action, its_incident in _ours(duty, {ActionState.APPROVED}):
+        known = its_incident.model in duty.tiers
+        configured = duty.actions.get(action.name) if known else None
         with duty.cases.writing(f"start action {action.id}") as tx:
             now, incident = duty.clock(), tx.get(action.incident_id)
             fresh, approvals = tx.action(action.id), tx.approvals(action.id)
@@ -230,7 +173,7 @@ def _start(duty: Duty) -> Iterator[Change]:
                 continue
             text = f"{action.name} is sent" if not why else f"{action.name} is not sent: {why}"
             kind = f"action_{state}"
-            tx.record(incident.id, _step(fresh, now, ACTOR, kind, text))
+            tx.record(incident.id, step_of(fresh, now, ACTOR, kind, text))
         # From here on it counts as sent, whatever happens.
         if state != ActionState.STARTED or configured is None:
             yield Change(action.id, action.name, incident.model, state)
@@ -257,11 +200,11 @@ def _finish(
         # A round of another process may have given it up as unknown: we know better.
         from_states = {ActionState.STARTED, ActionState.UNKNOWN}
         tx.move_action(action.id, from_states, sent.state, now, {"outcome": sent.record()})
-        text = f"{action.name} {_SAID[sent.state]}"
+        text = f"{action.name} {SAID[sent.state]}"
         if sent.status is not None:
             text += f" (status {sent.status})"
         kind = f"action_{sent.state}"
-        tx.record(incident.id, _step(action, now, ACTOR, kind, text, sent.record()))
+        tx.record(incident.id, step_of(action, now, ACTOR, kind, text, sent.record()))
         if sent.state == ActionState.SUCCEEDED and configured.retrain and not configured.dry_run:
             _mitigating(tx, action, approvals, now)
     yield Change(action.id, action.name, incident.model, sent.state)
@@ -278,7 +221,7 @@ def _sent(duty: Duty, action: Action, configured: Configured) -> Sent:
         return Sent(ActionState.UNKNOWN, None, 1, f"sending broke: {type(error).__name__}")
 
 
-_SAID = {
+SAID = {
     ActionState.SUCCEEDED: "was done",
     ActionState.FAILED: "was not done",
     ActionState.UNKNOWN: "may have been done: nobody knows; look at the receiver",
@@ -304,7 +247,7 @@ def _ours(
     """Actions in some states, with their incidents, of the models that we answer for."""
     for action in duty.cases.actions(states=states):
         incident = duty.cases.incident(action.incident_id)
-        if incident is not None and incident.model in duty.tiers:
+        if incident is not None and duty.ours(incident.model):
             yield action, incident
 
 
@@ -315,19 +258,20 @@ def _move(
         now = duty.clock()
         if not tx.move_action(action.id, {action.state}, state, now, {}):
             return
-        tx.record(incident.id, _step(action, now, ACTOR, f"action_{state}", text))
+        tx.record(incident.id, step_of(action, now, ACTOR, f"action_{state}", text))
     yield Change(action.id, action.name, incident.model, state)
 
 
-def _past(tx: Writing, action: Configured, now: float) -> list[Past]:
-    since = now - max(DAY_SECONDS, action.cooldown.seconds)
+def past_of(tx: Writing, action: Configured, now: float) -> list[Past]:
+    """What any incident asked for under the action's name, as far back as its limits look."""
+    since = now - max(DAY_SECONDS, action.cooldown_seconds)
     found = tx.actions_since(action.name, since)
     models = {one.incident_id: "" for one in found}
     models = {incident_id: tx.get(incident_id).model for incident_id in models}
     return [Past(one.name, models[one.incident_id], one.state, one.updated) for one in found]
 
 
-def _save(
+def save_asked(
     duty: Duty, tx: Writing, incident: Incident, one: Asked, now: float, actor: str
 ) -> Action:
     """Write down an action that is asked for, with the request that people are to approve."""
@@ -366,11 +310,11 @@ def _save(
         people = ", ".join(need or "any approver" for need in one.needs)
         kind, text = "action_proposed", f"{action.name} is asked for ({reason})"
         text += f"; it needs {people}" if people else "; it needs no approval"
-    tx.record(incident.id, _step(action, now, actor, kind, text, detail))
+    tx.record(incident.id, step_of(action, now, actor, kind, text, detail))
     return action
 
 
-def _step(
+def step_of(
     action: Action,
     at: float,
     actor: str,
@@ -378,5 +322,6 @@ def _step(
     text: str,
     detail: Mapping[str, Any] | None = None,
 ) -> Step:
+    """A step of an action, which tells its id, name and key."""
     own = {"action": action.id, "name": action.name, "key": action.key}
     return Step(at, actor, kind, text, {**own, **(detail or {})})

@@ -64,7 +64,7 @@ def analyse(evidence: Evidence) -> Analysis:
     """
     layout = evidence.profile.layout
     findings = findings_of(columns_of(evidence))
-    told = [f for f in findings if f.verdict not in (Kind.NONE, Kind.NOT_EVALUATED)]
+    told = _told(findings)
     leading = [f.feature for f in told[:LEADING]]
     segments = segments_of(evidence, leading, {f.feature for f in told})
     concept = _concept(evidence, findings)
@@ -86,6 +86,15 @@ def analyse(evidence: Evidence) -> Analysis:
         reference_rows=evidence.profile.rows,
         profile=evidence.profile.hash,
     )
+
+
+def columns_to_date(evidence: Evidence) -> tuple[str, ...]:
+    """The columns whose slices tell since when, to be called when sketches are there."""
+    return tuple(f.feature for f in _told(findings_of(columns_of(evidence)))[:LEADING])
+
+
+def _told(findings: Sequence[FeatureFinding]) -> list[FeatureFinding]:
+    return [f for f in findings if f.verdict not in (Kind.NONE, Kind.NOT_EVALUATED)]
 
 
 def _concept(evidence: Evidence, findings: Sequence[FeatureFinding]) -> ConceptFinding | None:

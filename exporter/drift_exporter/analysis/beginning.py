@@ -33,14 +33,19 @@ def since_of(evidence: Evidence, features: Sequence[str]) -> Since | None:
     if slices is None or not features or not slices.counts.any():
         return None
     layout = evidence.profile.layout
-    offsets = layout.offsets
-    spans = [slice(offsets[i], offsets[i + 1]) for i in (layout.index[f] for f in features)]
+    held = slices.features or layout.names
+    offsets = np.cumsum([0, *(layout.blocks[layout.index[name]].cells for name in held)])
+    known = [name for name in features if name in held]
+    if not known:
+        return None
+    spans = [slice(offsets[i], offsets[i + 1]) for i in (held.index(name) for name in known)]
     width = max(span.stop - span.start for span in spans)
     counts = np.zeros((len(spans), len(slices.counts), width), dtype=np.int64)
     baseline = np.zeros((len(spans), width), dtype=np.int64)
-    for row, span in enumerate(spans):
-        counts[row, :, : span.stop - span.start] = slices.counts[:, span]
-        baseline[row, : span.stop - span.start] = evidence.profile.counts[span]
+    for row, (name, span) in enumerate(zip(known, spans, strict=True)):
+        cells = layout.cells(evidence.profile.counts, layout.index[name])
+        counts[row, :, : len(cells)] = slices.counts[:, span]
+        baseline[row, : len(cells)] = cells
     found = change_point(counts, baseline)
     if found is None:
         return Since(None, None, None, f"no clear beginning since {_when(slices, 0)}")

@@ -35,8 +35,8 @@ RECOMMENDATIONS = {
         "will last, or promote a new reference if it did not."
     ),
     Classification.PREDICTION_SHIFT: (
-        "The inputs do not explain it, so look at the model: a new version, its thresholds, the code "
-        "that serves it, or a feature that is not monitored; roll back if in doubt."
+        "The inputs do not explain it, so look at the model: a new version, its thresholds, the "
+        "code that serves it, or a feature that is not monitored; roll back if in doubt."
     ),
     Classification.CONCEPT_DRIFT: (
         "Retrain on recent labels: the same inputs now end differently, which no repair of the "

@@ -8,7 +8,7 @@ import json
 import math
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -25,7 +25,7 @@ KEPT_CATEGORIES = 200
 
 @dataclass(frozen=True)
 class Slices:
-    """Counts of all rows per slice, oldest first, without gaps."""
+    """Counts of all rows per slice, oldest first, without gaps; of some columns or of all."""
 
     start: int
     """Start of the first slice in seconds since the epoch."""
@@ -35,6 +35,9 @@ class Slices:
 
     counts: Vector
     """Shape ``(slices, cells)``; a slice without rows is zeros."""
+
+    features: tuple[str, ...] = ()
+    """The columns whose cells these are, in order; if empty, all of the profile."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,40 @@ class Evidence:
 
     min_rows: int = 100
     """Fewest rows with which a feature is judged."""
+
+
+def slices_of(
+    profile: Profile,
+    start: int,
+    width: int,
+    vectors: Iterable[tuple[int, Vector]],
+    end: int,
+    features: Sequence[str],
+) -> Slices:
+    """The named columns' cells of slices, one slice in memory at a time.
+
+    Parameters
+    ----------
+    profile
+        The profile that the slices were counted on.
+    start, end
+        The span in seconds since the epoch, both on slices.
+    width
+        Width of a slice in seconds.
+    vectors
+        Starts of slices and their counts of all rows, each ``(cells,)``, in any order; several of
+        one slice are added.
+    features
+        Columns that are kept (`columns_to_date`).
+    """
+    layout = profile.layout
+    parts = [layout.cells(np.arange(layout.size), layout.index[name]) for name in features]
+    cells = np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
+    counts = np.zeros(((end - start) // width, len(cells)), dtype=np.int64)
+    for at, vector in vectors:
+        if start <= at < end:
+            counts[(at - start) // width] += vector[cells]
+    return Slices(start, width, counts, tuple(features))
 
 
 def to_mapping(evidence: Evidence) -> dict[str, Any]:
@@ -164,6 +201,7 @@ def _packed(slices: Slices) -> dict[str, Any]:
     return {
         "start": slices.start,
         "width": slices.width,
+        "features": list(slices.features),
         "shape": list(slices.counts.shape),
         "counts": b64encode(content).decode(),
     }
@@ -174,4 +212,4 @@ def _unpacked(found: Mapping[str, Any] | None) -> Slices | None:
         return None
     content = zlib.decompress(b64decode(found["counts"]))
     counts = np.frombuffer(content, dtype="<i8").astype(np.int64).reshape(found["shape"])
-    return Slices(found["start"], found["width"], counts)
+    return Slices(found["start"], found["width"], counts, tuple(found["features"]))

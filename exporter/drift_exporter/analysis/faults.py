@@ -116,7 +116,7 @@ def risen(part: int, rows: int, reference_part: float, reference_rows: int, rise
     limit = before + max(rise, RELATIVE_RISE * before)
     lower = float(special.betaincinv(part, rows - part + 1, ALPHA))
     error = np.sqrt(share * (1 - share) / rows + before * (1 - before) / reference_rows)
-    return lower > limit and share - limit > -special.ndtri(ALPHA) * error
+    return bool(lower > limit and share - limit > -special.ndtri(ALPHA) * error)
 
 
 def _column_missing(column: Column) -> Fault | None:

@@ -56,6 +56,8 @@ class FeatureFinding:
     """PSI above which the column has shifted."""
 
     bins: tuple[BinFinding, ...] = ()
+    """Those that contribute most; none where nothing happened."""
+
     numbers: Mapping[str, float] = field(default_factory=dict)
     """What the verdict rests on: shares, a factor."""
 
@@ -83,7 +85,7 @@ def _finding(column: Column, fault: Fault, whole: float) -> FeatureFinding:
         excess_psi=column.excess,
         share=column.excess / whole if whole > 0 else 0.0,
         limit=column.limit if np.isfinite(column.limit) else None,
-        bins=_bins(column) if known else (),
+        bins=_bins(column) if known and fault.kind is not Kind.NONE else (),
         numbers=dict(fault.numbers),
     )
 

@@ -1,6 +1,6 @@
 """Command line: arguments, exit codes, progress."""
 
-from drift_exporter.cli import calibrate, demo, once, profiles, rules
+from drift_exporter.cli import backfill, calibrate, demo, once, profiles, replay, rules
 from drift_exporter.cli.serve import main
 
-__all__ = ["calibrate", "demo", "main", "once", "profiles", "rules"]
+__all__ = ["backfill", "calibrate", "demo", "main", "once", "profiles", "replay", "rules"]

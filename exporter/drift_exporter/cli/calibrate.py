@@ -72,7 +72,7 @@ def calibrate(
     with errors_end_here(), tempfile.TemporaryDirectory(prefix="drift-exporter-") as folder:
         config = load_config(config_file, os.environ)
         now = moment_of(until, "--to") if until else time.time()
-        look = Look(config, Path(folder), now, history_url(history, store_url(config)))
+        look = Look(config, Path(folder), time.time(), history_url(history, store_url(config)))
         for found in chosen_models(config, model):
             wanted = _all_calibrated(found, days)
             past = wanted.calibration.history.seconds + wanted.longest_window.seconds

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from drift_exporter.config import Config, ModelConfig, parse_moment
+from drift_exporter.config import Config, ModelConfig, parse_duration, parse_moment
 from drift_exporter.errors import ConfigError, DriftExporterError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -47,6 +47,11 @@ HISTORY = click.option(
     default="source",
     show_default=True,
     help="Where the past comes from: counted anew from the source, or what the exporter has kept.",
+)
+SINCE = click.option("--from", "since", required=True, help="Begin of the past span (ISO 8601).")
+UNTIL = click.option("--to", "until", default=None, help="Its end (ISO 8601), by default now.")
+STEP = click.option(
+    "--step", default=None, help="From run to run, such as 1h; by default the model's own pace."
 )
 MODEL = click.option("--model", default=None, help="Only this model of the config.")
 
@@ -117,3 +122,27 @@ def moment_of(text: str, hint: str) -> float:
         return parse_moment(text).timestamp()
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint=hint) from error
+
+
+def span_of(since: str, until: str | None, now: float) -> tuple[int, int]:
+    """Begin and end of a past span in seconds since the epoch."""
+    start = int(moment_of(since, "--from"))
+    end = int(moment_of(until, "--to") if until else now)
+    if start >= end:
+        raise click.BadParameter(
+            f"found {since!r}, expected a time before --to", param_hint="--from"
+        )
+    return start, end
+
+
+def step_of(text: str | None) -> int | None:
+    """Seconds from run to run, where the argument gives them."""
+    if text is None:
+        return None
+    try:
+        seconds = int(parse_duration(text).seconds)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--step") from error
+    if seconds < 1:
+        raise click.BadParameter(f"found {text!r}, expected at least 1s", param_hint="--step")
+    return seconds

@@ -1,6 +1,6 @@
-"""Who may look, answer and approve: tokens by name, role and groups.
+"""Who may look, answer and approve: tokens and users by name, role and groups.
 
-Knows names and where a token is kept; never the token itself.
+Knows names and where a token is kept; never the token or a password itself.
 """
 
 import re
@@ -33,8 +33,8 @@ Variable = Annotated[
 """Name of an environment variable."""
 
 
-class Token(Model):
-    """One person, or one program, that may use the API and the pages of incidents."""
+class _Person(Model):
+    """What is known of somebody, however they show who they are."""
 
     name: ModelName
     """Who it is: stands in the timeline, in approvals and in the audit log."""
@@ -46,18 +46,8 @@ class Token(Model):
     groups: Names = ()
     """Groups that the holder approves for, such as `data-science`."""
 
-    token_file: str | None = None
-    """File that holds the token, on one line; read at start and reload."""
-
-    token_env: Variable | None = None
-    """Environment variable that holds the token, instead of `token_file`."""
-
     @model_validator(mode="after")
-    def _one_place(self) -> Self:
-        if self.token_file and self.token_env:
-            raise wrong("token_file or token_env, not both", self.token_env, "token_env")
-        if not self.token_file and not self.token_env:
-            raise wrong("a file or an environment variable with the token", None, "token_file")
+    def _groups_approve(self) -> Self:
         if self.groups and self.role != "approver":
             raise wrong(
                 "no groups, as they count only where somebody approves",
@@ -81,21 +71,72 @@ class Token(Model):
         return may(self.role, role)
 
 
+class User(_Person):
+    """One person of the web config's `basic_auth_users`, with what they may do."""
+
+
+class Token(_Person):
+    """One person, or one program, that may use the API and the pages of incidents."""
+
+    token_file: str | None = None
+    """File that holds the token, on one line; read at start and reload."""
+
+    token_env: Variable | None = None
+    """Environment variable that holds the token, instead of `token_file`."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.token_file and self.token_env:
+            raise wrong("token_file or token_env, not both", self.token_env, "token_env")
+        if not self.token_file and not self.token_env:
+            raise wrong("a file or an environment variable with the token", None, "token_file")
+        return self
+
+
 class Access(Model):
     """Who may use the API and the pages of incidents."""
 
     tokens: tuple[Token, ...] = ()
-    """Who may, by token; without any, incidents can be changed by the command line alone."""
+    """Who may, by token. Once there is a token or a user, incidents are shown to them alone;
+    without any they are shown to all, and nobody can change them."""
 
-    @field_validator("tokens")
+    users: tuple[User, ...] = ()
+    """Who may, by the user names of the web config's `basic_auth_users`. A token and a user of
+    one name are one person."""
+
+    webhook_token_file: str | None = None
+    """File that holds the token which Alertmanager presents at `/alerts`, on one line; without
+    it whoever reaches the exporter may send alerts. Read at start and reload."""
+
+    @field_validator("tokens", "users")
     @classmethod
-    def _names_once(cls, value: tuple[Token, ...]) -> tuple[Token, ...]:
+    def _names_once(cls, value: tuple[_Person, ...]) -> tuple[_Person, ...]:
         # Nobody approves twice: two tokens of one name, however it is written, are one person.
-        names = [token.name.casefold() for token in value]
+        names = [person.name.casefold() for person in value]
         for index, name in enumerate(names):
             if name in names[:index]:
-                raise wrong("a name that no other token has", value[index].name, index, "name")
+                raise wrong("a name that no other one has", value[index].name, index, "name")
         return value
+
+    @model_validator(mode="after")
+    def _one_person(self) -> Self:
+        tokens = {token.name.casefold(): token for token in self.tokens}
+        for index, user in enumerate(self.users):
+            token = tokens.get(user.name.casefold(), user)
+            if (token.role, set(token.groups)) != (user.role, set(user.groups)):
+                raise wrong(
+                    "the role and groups of the token of the same name",
+                    user.name,
+                    "users",
+                    index,
+                    "name",
+                )
+        return self
+
+    @property
+    def restricted(self) -> bool:
+        """Whether incidents are shown to known people alone."""
+        return bool(self.tokens or self.users)
 
 
 def may(role: str, wanted: str) -> bool:

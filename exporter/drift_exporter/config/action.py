@@ -4,7 +4,7 @@ Knows keys, defaults and what does not go together; never a request, a secret or
 """
 
 import re
-from fnmatch import fnmatchcase
+from math import inf
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
@@ -19,6 +19,7 @@ from drift_exporter.config.basics import (
     PositiveDuration,
     wrong,
 )
+from drift_exporter.config.when import DATA_QUALITY, When
 
 Kind = Literal[
     "http",
@@ -28,13 +29,9 @@ Kind = Literal[
     "airflow_dag_run",
     "grafana_annotation",
 ]
-Occasion = Literal["opened", "classified", "resolved", "promoted", "requested"]
 
 HARMLESS: frozenset[str] = frozenset({"grafana_annotation"})
 """Kinds that change nothing but a picture: they need no approval unless one is asked for."""
-
-DATA_QUALITY = "data_quality"
-"""The classification on which nothing is ever retrained."""
 
 _NEEDED: dict[str, tuple[str, ...]] = {
     "http": ("url",),
@@ -59,6 +56,7 @@ _URLS = {
     "gitlab_pipeline": "https://gitlab.com",
 }
 _MOST_INPUTS = {"github_repository_dispatch": 8, "github_workflow_dispatch": 10}
+_OWN_INPUTS = dict.fromkeys(("github_repository_dispatch", "airflow_dag_run"), ("incident", "key"))
 _HEADER = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _OURS = ("idempotency-key", "content-length", "host", "transfer-encoding")
 _SECRETS = ("authorization", "proxy-authorization", "cookie")
@@ -83,33 +81,6 @@ class Secret(Model):
         return self
 
 
-class When(Model):
-    """Which incidents an action answers; all that is named must hold."""
-
-    on: Annotated[tuple[Occasion, ...], Field(min_length=1)] = ("classified",)
-    """On what it is asked for: the incident `opened`, was `classified` by the analysis, was
-    `resolved`, its successor was `promoted`. `requested` alone: only when a person asks."""
-
-    models: Names = ("*",)
-    """Globs of names of models."""
-
-    tiers: tuple[Literal["low", "medium", "high"], ...] = ()
-    """Tiers of models; by default all."""
-
-    causes: tuple[Literal["drift", "monitoring", "upkeep"], ...] = ("drift",)
-    """Causes of incidents."""
-
-    severities: tuple[Literal["info", "warning", "critical"], ...] = ("warning", "critical")
-    """Severities of incidents."""
-
-    classifications: Names = ()
-    """Globs of what the analysis calls it: `covariate_shift`, `data_quality`; by default all."""
-
-    def covers(self, model: str) -> bool:
-        """Whether the globs name the model."""
-        return any(fnmatchcase(model, glob) for glob in self.models)
-
-
 class Action(Model):
     """Something that is done about an incident: a request to another system."""
 
@@ -123,8 +94,8 @@ class Action(Model):
     """Which incidents it answers."""
 
     retrain: bool = Field(default=False, strict=True)
-    """Whether it trains the model anew. It is then never done on `data_quality`, and never before
-    the incident was classified."""
+    """Whether it trains the model anew. It is then never done on `data_quality`, and never where
+    the analysis has told or found nothing."""
 
     automatic: bool = Field(default=False, strict=True)
     """Whether it is done without any approval."""
@@ -139,11 +110,13 @@ class Action(Model):
     dry_run: bool = Field(default=False, strict=True)
     """Whether all is done but the sending."""
 
-    cooldown: AnyDuration = Duration(3600, "1h")
-    """How long it is not asked for again for the same model; `0s` for no limit."""
+    cooldown: AnyDuration | None = None
+    """How long it is not asked for again for the same model; by default `1h`, none for a Grafana
+    annotation."""
 
-    per_day: PositiveInt = 10
-    """How often it may be asked for in 24 hours, for all models."""
+    per_day: PositiveInt | None = None
+    """How often it may be asked for in 24 hours, for all models; by default 10, without limit for
+    a Grafana annotation."""
 
     timeout: PositiveDuration = Duration(10, "10s")
     """Longest wait for a connection, and for each part of the answer."""
@@ -153,7 +126,7 @@ class Action(Model):
     429 or 503. With `after_unknown: resend` also after lost answers, 500, 502 and 504."""
 
     backoff: AnyDuration = Duration(1, "1s")
-    """Wait before the second retry; it doubles with each, to a minute at most."""
+    """Wait before the first retry; it doubles with each, to a minute at most."""
 
     after_unknown: Literal["manual", "resend"] = "manual"
     """What follows where nobody knows whether it was done: a person looks (`manual`), or it is sent
@@ -247,6 +220,9 @@ class Action(Model):
                 )
         if self.panel is not None and not self.dashboard:
             raise wrong("dashboard beside it", self.panel, "panel")
+        for key in _OWN_INPUTS.get(self.kind, ()):
+            if key in self.inputs:
+                raise wrong("another name, as this is given along anyway", key, "inputs", key)
         most = _MOST_INPUTS.get(self.kind)
         if most is not None and len(self.inputs) > most:
             raise wrong(f"at most {most}, which is GitHub's limit", len(self.inputs), "inputs")
@@ -334,8 +310,8 @@ class Action(Model):
     @classmethod
     def _input_names(cls, value: dict[str, str]) -> dict[str, str]:
         for name in value:
-            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name) or name in ("incident", "key"):
-                raise wrong("letters, digits, _ and -, not incident or key", name, name)
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name):
+                raise wrong("letters, digits, _ and -", name, name)
         return value
 
     @property
@@ -344,6 +320,20 @@ class Action(Model):
         if self.approvals is not None:
             return self.approvals
         return () if self.automatic or (self.kind in HARMLESS and not self.retrain) else ("",)
+
+    @property
+    def cooldown_seconds(self) -> float:
+        """How long it is not asked for again for the same model."""
+        if self.cooldown is not None:
+            return self.cooldown.seconds
+        return 0.0 if self.kind in HARMLESS else 3600.0
+
+    @property
+    def most_per_day(self) -> float:
+        """How often it may be asked for in 24 hours; infinity without a limit."""
+        if self.per_day is not None:
+            return self.per_day
+        return inf if self.kind in HARMLESS else 10
 
     @property
     def has_token(self) -> bool:

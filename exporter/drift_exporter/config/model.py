@@ -298,6 +298,11 @@ class ModelConfig(Model):
         columns = ("", *self.features.overrides)
         return any(self.calibrated(c, s) for c in columns for s in CAN_BE_CALIBRATED)
 
+    def is_segment(self, column: str) -> bool:
+        """Whether a column that splits the rows is shown: rows are split by the label too, to
+        tell a change of what inputs mean, but its values are no segments."""
+        return column != self.label or column in self.segments
+
     def exposes_bins(self, column: str) -> bool:
         """Whether the bins of a column are exposed."""
         own = self.features.settings(column).expose_bins

@@ -5,19 +5,17 @@ incident is. What cannot be known is said to be unknown: a lost answer may be a 
 """
 
 import json
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import count
+from queue import Empty, SimpleQueue
 from ssl import SSLCertVerificationError
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3 import BaseHTTPResponse
-from urllib3.connectionpool import ConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, MaxRetryError, NewConnectionError
-from urllib3.util import Retry
 
 from drift_exporter.config.action import Action as Configured
 from drift_exporter.incident import ActionState
@@ -27,6 +25,8 @@ from drift_exporter.incidents.secret_values import SecretError, hide, read_secre
 MOST_ANSWER_BYTES = 64 * 1024
 MOST_TOLD_CHARACTERS = 500
 LONGEST_BACKOFF_SECONDS = 60.0
+MOST_TIMEOUTS = 4
+"""How many timeouts a whole try may last: name, connection, handshake, answer."""
 
 _REFUSED = frozenset({429, 503})
 """Answers that say: not now, and nothing was done."""
@@ -54,7 +54,12 @@ class Sent:
         return {"status": self.status, "attempts": self.attempts, "answer": self.detail}
 
 
-def send(action: Configured, request: Request, environ: Mapping[str, str]) -> Sent:
+def send(
+    action: Configured,
+    request: Request,
+    environ: Mapping[str, str],
+    sleep: Callable[[float], None] = time.sleep,
+) -> Sent:
     """Send a request with the secrets of its action; a dry run sends nothing."""
     if action.dry_run:
         return Sent(ActionState.SUCCEEDED, None, 0, "dry run: nothing was sent")
@@ -65,31 +70,68 @@ def send(action: Configured, request: Request, environ: Mapping[str, str]) -> Se
         headers, body, secrets = _with_secrets(action, request, environ)
     except SecretError as error:
         return Sent(ActionState.FAILED, None, 0, str(error))
-    tries = _Tries()
+    doubt = False
+    # Not urllib3's Retry: it reads an answer to its end before the next try, and the last try
+    # alone would tell, though an earlier one may have been done.
+    for attempt in count(1):
+        sent = _once(action, request, headers, body)
+        doubt = doubt or sent.state == ActionState.UNKNOWN
+        if attempt > action.retries or not _again(action, sent):
+            break
+        sleep(min(action.backoff.seconds * 2 ** (attempt - 1), LONGEST_BACKOFF_SECONDS))
+    state = sent.state
+    if doubt and state == ActionState.FAILED:
+        state = ActionState.UNKNOWN
+    return Sent(state, sent.status, attempt, hide(sent.detail, secrets)[:MOST_TOLD_CHARACTERS])
+
+
+def _once(action: Configured, request: Request, headers: Mapping[str, str], body: bytes) -> Sent:
+    """One try, which is given up where it does not end: a timeout is of one part of the answer."""
+    ended: SimpleQueue[Sent] = SimpleQueue()
+
+    def run() -> None:
+        ended.put(_try(action, request, headers, body))
+
+    threading.Thread(target=run, name=f"send-{action.name}", daemon=True).start()
     try:
-        with _session(action, tries) as session:
-            response = session.request(
+        return ended.get(timeout=MOST_TIMEOUTS * action.timeout.seconds)
+    except Empty:
+        return Sent(ActionState.UNKNOWN, None, 1, "no answer that ends (given up)")
+
+
+def _try(action: Configured, request: Request, headers: Mapping[str, str], body: bytes) -> Sent:
+    try:
+        with (
+            requests.Session() as session,
+            session.request(
                 request.method,
                 request.url,
                 data=body,
-                headers=headers,
+                headers=dict(headers),
                 # Without it, a .netrc of the machine would replace our token.
                 auth=_as_it_is,
                 timeout=action.timeout.seconds,
                 allow_redirects=False,
                 stream=True,
                 verify=action.ca_file or True,
-            )
-            with response:
-                text = hide(_beginning(response.raw, action.timeout.seconds), secrets)
+            ) as response,
+        ):
+            text = _beginning(response.raw, action.timeout.seconds)
     except requests.RequestException as error:
         state = ActionState.FAILED if _surely_not_sent(error) else ActionState.UNKNOWN
-        return Sent(state, None, tries.count, _told(error))
+        return Sent(state, None, 1, _told(error))
     except OSError as error:  # the file of the authorities
         name = f"ca_file {action.ca_file}" if action.ca_file else "TLS"
-        return Sent(ActionState.FAILED, None, 0, f"{name} cannot be used: {type(error).__name__}")
-    status = response.status_code
-    return Sent(_state(action, status), status, tries.count, text[:MOST_TOLD_CHARACTERS])
+        return Sent(ActionState.FAILED, None, 1, f"{name} cannot be used: {type(error).__name__}")
+    return Sent(_state(action, response.status_code), response.status_code, 1, text)
+
+
+def _again(action: Configured, sent: Sent) -> bool:
+    """Whether another try is safe, and of use."""
+    if sent.state == ActionState.FAILED:
+        return sent.status is None or sent.status in _REFUSED
+    doubtful = sent.status is None or sent.status in _DOUBTFUL
+    return sent.state == ActionState.UNKNOWN and doubtful and action.after_unknown == "resend"
 
 
 def _with_secrets(
@@ -113,63 +155,6 @@ def _with_secrets(
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
-
-
-class _Tries:
-    """Counts the requests that were begun."""
-
-    def __init__(self) -> None:
-        self.count = 1
-
-
-class _CountedRetry(Retry):
-    """urllib3's rules for retries, and a count of them."""
-
-    tries: _Tries
-
-    def new(self, **changes: Any) -> Self:
-        other = super().new(**changes)
-        other.tries = self.tries
-        return other
-
-    def increment(
-        self,
-        method: str | None = None,
-        url: str | None = None,
-        response: BaseHTTPResponse | None = None,
-        error: Exception | None = None,
-        _pool: ConnectionPool | None = None,
-        _stacktrace: TracebackType | None = None,
-    ) -> Self:
-        following = super().increment(method, url, response, error, _pool, _stacktrace)
-        self.tries.count += 1
-        return following
-
-
-def _session(action: Configured, tries: _Tries) -> requests.Session:
-    again = action.after_unknown == "resend"
-    doubtful = action.retries if again else 0
-    retry = _CountedRetry(
-        total=action.retries,
-        connect=action.retries,
-        read=doubtful,
-        other=doubtful,
-        status=action.retries,
-        redirect=0,
-        status_forcelist=_REFUSED | _DOUBTFUL if again else _REFUSED,
-        allowed_methods=None,
-        # urllib3 waits twice this before the second retry.
-        backoff_factor=action.backoff.seconds / 2,
-        backoff_max=LONGEST_BACKOFF_SECONDS,
-        raise_on_status=False,
-        # A receiver must not decide how long our only worker waits.
-        respect_retry_after_header=False,
-    )
-    retry.tries = tries
-    session = requests.Session()
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(max_retries=retry))
-    return session
 
 
 def _beginning(raw: Any, timeout_seconds: float) -> str:

@@ -613,3 +613,10 @@ CORE_FAMILIES = frozenset(
     for ending in ("psi", "threshold", "evaluated", "not_evaluated", "samples")
 )
 """Families without which no alert works; under a tight limit they are shown for fewer columns."""
+
+PAST_FAMILIES = tuple(
+    family
+    for family in FAMILIES
+    if family.score or family.name in CORE_FAMILIES or family.name.endswith("_threshold")
+)
+"""Families that are true of a past window too: its scores, and what they were held to."""

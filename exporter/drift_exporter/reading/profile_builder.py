@@ -14,6 +14,7 @@ from drift_exporter.config import ModelConfig, masked_url, moment
 from drift_exporter.errors import ProfileError, SchemaError
 from drift_exporter.profile import (
     FEW_VALUES,
+    GRID,
     CategorySketch,
     Feature,
     Kind,
@@ -33,6 +34,10 @@ IDENTIFIER_SHARE = 0.9
 
 IDENTIFIER_ROWS = 100
 """Fewest rows from which a column can be taken for an identifier."""
+
+
+MOST_LABELS = 10
+"""Most values of a label by which rows are counted."""
 
 
 class _Wanted(NamedTuple):
@@ -65,12 +70,17 @@ def build_profile(
     )
     for name, sketch in numeric.numeric.items():
         wanted[name] = _second_guess(model, name, wanted[name], columns[name], sketch)
+    # Labels of few values split the rows too: so a change of what inputs mean is known.
+    label = model.label if model.label in columns and model.label not in model.segments else None
+    split = (*model.segments, label) if label else model.segments
     categorical = source.sketch(
         [],
-        sorted({n for n, want in wanted.items() if want.kind == "categorical"} | {*model.segments}),
+        sorted({n for n, want in wanted.items() if want.kind == "categorical"} | {*split}),
         between,
         lambda share: progress(0.4 + share * 0.2),
     )
+    if label and categorical.categorical[label].distinct > MOST_LABELS:
+        split = model.segments
     features = []
     for name, want in wanted.items():
         sketch_of = numeric.numeric if want.kind == "numeric" else categorical.categorical
@@ -90,7 +100,7 @@ def build_profile(
         counts=np.zeros(0, dtype=np.int64),
         segments=tuple(
             _segment(name, categorical.categorical[name], model.max_segments)
-            for name in model.segments
+            for name in split
         ),
         settings=settings_hash(model),
         source=_source_text(model),
@@ -245,7 +255,8 @@ def _feature(
         if isinstance(sketch, NumericSketch)
         else category_bins(sketch, settings.categories)
     )
-    return Feature(name, want.role, want.kind, bins, column.dtype, want.why)
+    grid = sketch.grid[:: GRID // 100] if isinstance(sketch, NumericSketch) else ()
+    return Feature(name, want.role, want.kind, bins, column.dtype, want.why, grid)
 
 
 def _segment(name: str, sketch: CategorySketch, most: int) -> SegmentColumn:

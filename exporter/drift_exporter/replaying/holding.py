@@ -34,7 +34,9 @@ def patience_of(wait_seconds: float, keep_seconds: float, evaluation_seconds: fl
     return Patience(wait, keep)
 
 
-def firing(present: Sequence[Span], patience: Patience, last: int) -> Iterator[tuple[int, int | None]]:
+def firing(
+    present: Sequence[Span], patience: Patience, last: int
+) -> Iterator[tuple[int, int | None]]:
     """The spans in which an alert fires.
 
     Parameters

@@ -185,7 +185,7 @@ def _posts(members: Mapping[LabelSet, list[Episode]], resending: Resending) -> l
 def _flushes(
     route: Route, members: Mapping[LabelSet, list[Episode]], until: float, resending: Resending
 ) -> Iterator[_Flush]:
-    """When a group is looked at, from its first alert until nothing is left of it, again and again."""
+    """When a group is looked at, from its first alert until nothing is left, and again."""
     posts = _posts(members, resending)
     place = 0
     while place < len(posts):

@@ -59,8 +59,8 @@ def render(outcome: Outcome) -> str:
         lines.append("No alert would have fired.")
     lines.append("")
     if outcome.messages:
-        head = ("receiver", "kind", "alerts", "recoveries", "pages")
-        lines += [*_columns([head, *_receivers(outcome.messages)]), ""]
+        columns = ("receiver", "kind", "alerts", "recoveries", "pages")
+        lines += [*_columns([columns, *_receivers(outcome.messages)]), ""]
     lines.append(f"Slack messages: {outcome.slack_messages}. Pages: {outcome.pages}.")
     return "\n".join(lines) + "\n"
 
@@ -96,7 +96,12 @@ def _compared(
     old: Counter[tuple[str, str, str]], new: Counter[tuple[str, str, str]]
 ) -> list[tuple[str, ...]]:
     return [
-        (*key, str(old[key]), str(new[key]), f"{new[key] - old[key]:+d}" if old[key] != new[key] else "")
+        (
+            *key,
+            str(old[key]),
+            str(new[key]),
+            f"{new[key] - old[key]:+d}" if old[key] != new[key] else "",
+        )
         for key in sorted(old | new)
     ]
 

@@ -46,6 +46,9 @@ class Answer:
     values: Floats
     """Shape ``(series, times)``; ``ABSENT`` where there is none."""
 
+    step: int
+    """Seconds from a time to the next."""
+
 
 class Prometheus:
     """A running Prometheus."""
@@ -126,9 +129,11 @@ class Prometheus:
         values = np.full((len(found), -(-(end - start) // step)), ABSENT)
         for row, series in zip(values, found, strict=True):
             pairs = series["values"]
-            places = slice(None) if len(pairs) == len(row) else [(t - start) // step for t, _ in pairs]
+            places = (
+                slice(None) if len(pairs) == len(row) else [(t - start) // step for t, _ in pairs]
+            )
             row[places] = [float(value) for _, value in pairs]
-        return Answer([tuple(sorted(series["metric"].items())) for series in found], values)
+        return Answer([tuple(sorted(series["metric"].items())) for series in found], values, step)
 
     def _asked(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> bytes:
         try:
@@ -136,7 +141,9 @@ class Prometheus:
             response = self._connection.getresponse()
             answer = response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise ReplayError(f"Prometheus on the replayed data does not answer: {error}") from error
+            raise ReplayError(
+                f"Prometheus on the replayed data does not answer: {error}"
+            ) from error
         if response.status >= http.HTTPStatus.BAD_REQUEST:
             said = answer.decode(errors="replace").strip()[:500]
             raise ReplayError(f"Prometheus on the replayed data refuses: {said}")

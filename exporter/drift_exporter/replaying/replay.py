@@ -6,12 +6,13 @@ Knows the parts and their order; never how scores were computed or who asks.
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from drift_exporter.config_file import load_yaml
 from drift_exporter.errors import ReplayError
-from drift_exporter.metrics.families import FAMILIES
+from drift_exporter.metrics.families import FAMILIES, Family
 from drift_exporter.replaying.evaluation import Evaluation
 from drift_exporter.replaying.holding import firing, patience_of
 from drift_exporter.replaying.messages import Episode, Resending, messages
@@ -73,11 +74,16 @@ def replay(
         evaluation: Evaluation | None = None
         end = 0
         for span in past.spans(frames(snapshots, evaluation_seconds), slice_seconds):
-            evaluation = evaluation or Evaluation(rules, server, span.start, evaluation_seconds)
-            evaluation.add("up", constant("up", span.start, span.end), [])
-            for model, found in span.frames.items():
-                table = past.tables[model].table(found, span.start, span.end)
-                evaluation.add(model, table, [f.time for f in found if f.time >= span.start])
+            evaluation = evaluation or Evaluation(
+                rules, server, span.start, evaluation_seconds, slice_seconds
+            )
+            found = span.frames.items()
+            evaluation.align(f.time for _, own in found for f in own if f.time >= span.start)
+            every = evaluation.write_step({family.name for family in past.families})
+            for model, own in found:
+                table = past.tables[model].table(own, span.start, span.end, every)
+                evaluation.add(f"model {model}", table)
+            evaluation.add("target", constant("up", span.start, span.end))
             evaluation.evaluate(span.start, span.end)
             end = span.end
     if evaluation is None:
@@ -115,9 +121,13 @@ class _Past:
     pace: int
     tables: dict[str, Tables] = field(default_factory=dict)
 
+    @cached_property
+    def families(self) -> list[Family]:
+        """The families that rules read."""
+        names = frozenset[str]().union(*(rule.reads for rule in self.rules))
+        return [family for family in FAMILIES if family.name in names]
+
     def spans(self, found: Iterator[Frame], seconds: int) -> Iterator[_Span]:
-        read = frozenset[str]().union(*(rule.reads for rule in self.rules))
-        families = [family for family in FAMILIES if family.name in read]
         held: dict[str, list[Frame]] = {}
         start = until = 0
         for frame in found:
@@ -134,7 +144,7 @@ class _Past:
                 yield _Span(start, start + seconds, held)
                 held = {name: frames[-1:] for name, frames in held.items()}
                 start += seconds
-            self.tables.setdefault(model, Tables(families, self.pace))
+            self.tables.setdefault(model, Tables(self.families, self.pace))
             same = held.setdefault(model, [])
             if same and same[-1].time == frame.time:
                 same[-1] = frame

@@ -125,10 +125,15 @@ def _read(config: Mapping[str, Any]) -> Alerting:
     intervals = {found["name"]: found["time_intervals"] for found in named}
     root = _route(config["route"], Route(config["route"]["receiver"]))
     for route in _all(root):
-        for known, names in ((receivers, (route.receiver,)), (intervals, route.muted + route.active)):
+        for known, names in (
+            (receivers, (route.receiver,)),
+            (intervals, route.muted + route.active),
+        ):
             for name in names:
                 if name not in known:
-                    raise ReplayError(f"Alertmanager's config: a route names {name!r}, which is not there")
+                    raise ReplayError(
+                        f"Alertmanager's config: a route names {name!r}, which is not there"
+                    )
     inhibitions = tuple(
         Inhibition(
             matchers(rule, "source_"), matchers(rule, "target_"), tuple(rule.get("equal", ()))
@@ -139,7 +144,7 @@ def _read(config: Mapping[str, Any]) -> Alerting:
 
 
 def _route(found: Mapping[str, Any], parent: Route) -> Route:
-    own = {
+    own: dict[str, Any] = {
         key: parse_duration(found[key]).seconds
         for key in ("group_wait", "group_interval", "repeat_interval")
         if key in found

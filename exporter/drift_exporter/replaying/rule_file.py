@@ -7,6 +7,7 @@ whether its value can change while no series does.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from drift_exporter.config import parse_duration
@@ -25,6 +26,10 @@ STILL_FUNCTIONS |= {"present_over_time", "clamp_max", "clamp_min", "label_replac
 """Functions whose value changes only where a series of theirs does, or where one enters or
 leaves the range."""
 
+LAST = "last_over_time"
+RANGED = frozenset({"rate", "irate", "increase", "delta", "idelta", "deriv", "changes", "resets"})
+RANGED |= {"predict_linear", "holt_winters", "double_exponential_smoothing"}
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -37,12 +42,12 @@ class Rule:
     wait_seconds: float = 0.0
     keep_seconds: float = 0.0
 
-    @property
+    @cached_property
     def reads(self) -> frozenset[str]:
         """Every name in the expression, those of labels among them."""
         return frozenset(_NAME.findall(_TEXT.sub('""', self.expr)))
 
-    @property
+    @cached_property
     def reads_itself(self) -> bool:
         """Whether it reads what it recorded at the evaluation before."""
         return not self.alert and any(
@@ -50,7 +55,7 @@ class Rule:
             for found in self._selector().finditer(self.expr)
         )
 
-    @property
+    @cached_property
     def still(self) -> bool:
         """Whether its value changes only with the series that it reads."""
         text = _TEXT.sub('""', self.expr)
@@ -58,7 +63,13 @@ class Rule:
         subqueries = any(found.group(2) for found in _SPAN.finditer(text))
         return calls <= STILL_FUNCTIONS and not subqueries and "@" not in text
 
-    @property
+    @cached_property
+    def looks_back(self) -> bool:
+        """Whether it needs more of a range than what was last known."""
+        calls = set(_CALL.findall(_TEXT.sub('""', self.expr))) - {LAST}
+        return any(call.endswith("_over_time") or call in RANGED for call in calls)
+
+    @cached_property
     def spans_seconds(self) -> list[float]:
         """Its ranges and offsets."""
         found = _SPAN.finditer(_TEXT.sub('""', self.expr))
@@ -67,7 +78,9 @@ class Rule:
     def reading(self, name: str, offset_seconds: int) -> str:
         """The expression with another name for its own, a while ago."""
         pattern = self._selector()
-        return pattern.sub(lambda m: f"{name}{m.group(1) or ''} offset {offset_seconds}s", self.expr)
+        return pattern.sub(
+            lambda m: f"{name}{m.group(1) or ''} offset {offset_seconds}s", self.expr
+        )
 
     def _selector(self) -> re.Pattern[str]:
         return re.compile(rf"(?<![\w:]){re.escape(self.name)}(?![\w:])\s*(\{{[^}}]*\}})?")
@@ -98,7 +111,7 @@ def rules_of(document: object) -> list[Rule]:
 
 
 def _rules(document: Any) -> Iterator[Rule]:
-    groups = (document["spec"] if "spec" in document else document)["groups"]
+    groups = document.get("spec", document)["groups"]
     for group in groups:
         for rule in group["rules"]:
             labels = {name: str(value) for name, value in rule.get("labels", {}).items()}

@@ -44,7 +44,9 @@ class Frame:
     stale: bool = False
     """Whether its scores are too old to be shown."""
 
-    def samples(self, families: Sequence[Family]) -> Iterator[tuple[Family, tuple[str, ...], float]]:
+    def samples(
+        self, families: Sequence[Family]
+    ) -> Iterator[tuple[Family, tuple[str, ...], float]]:
         """What a scrape finds, without what its model does not have."""
         shown = self.snapshot.expired() if self.stale else self.snapshot
         for family in families:
@@ -254,8 +256,11 @@ class Tables:
     pace: int
     _keys: dict[tuple[str, tuple[str, ...]], LabelPairs] = field(default_factory=dict)
 
-    def table(self, found: Sequence[Frame], start: int, end: int) -> Table:
-        """The series in ``[start, end)``; the first frame may begin before it."""
+    def table(self, found: Sequence[Frame], start: int, end: int, every: int) -> Table:
+        """The series in ``[start, end)``, values that hold written every so many seconds.
+
+        The first frame may begin before the span.
+        """
         rows: dict[LabelPairs, int] = {}
         columns = []
         for frame in found:
@@ -268,28 +273,14 @@ class Tables:
         framed = np.full((len(rows), len(found)), ABSENT)
         for column, (places, values) in enumerate(columns):
             framed[places, column] = values
-        times, which, tails = self._times(found, start, end)
-        return Table(list(rows), times, framed[:, which], tails)
-
-    def _times(
-        self, found: Sequence[Frame], start: int, end: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.intp], NDArray[np.bool_]]:
-        """When to write: what holds at least every five minutes, and a last time before it ends."""
-        ends = [*(frame.time for frame in found[1:]), end]
-        times: dict[int, tuple[int, bool]] = {}
-        for place, (frame, until) in enumerate(zip(found, ends, strict=True)):
-            late = max(0, start - frame.time)
-            begin = frame.time + -(-late // LOOKBACK_SECONDS) * LOOKBACK_SECONDS
-            last = until - self.pace
-            if last >= max(frame.time, start):
-                times[last] = place, True
-            times |= {time: (place, False) for time in range(begin, until, LOOKBACK_SECONDS)}
-        order = sorted(times)
-        return (
-            np.array(order, np.int64),
-            np.array([times[time][0] for time in order], np.intp),
-            np.array([times[time][1] for time in order], np.bool_),
-        )
+        begins = [max(frame.time, start) for frame in found]
+        spans = [
+            holding(begin, until, every, self.pace)
+            for begin, until in zip(begins, [*begins[1:], end], strict=True)
+        ]
+        which = np.repeat(np.arange(len(found)), [len(times) for times, _ in spans])
+        times = np.concatenate([times for times, _ in spans])
+        return Table(list(rows), times, framed[:, which], np.concatenate([t for _, t in spans]))
 
     def _labels(self, family: Family, values: tuple[str, ...]) -> LabelPairs:
         key = family.name, values
@@ -298,6 +289,23 @@ class Tables:
             own = {k: v for k, v in zip(family.labels, values, strict=True) if v}
             self._keys[key] = tuple(sorted({"__name__": family.name, **TARGET, **own}.items()))
         return self._keys[key]
+
+
+def holding(
+    start: int, end: int, every: int, pace: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """When to write a value that holds in ``[start, end)``: times, and which of them are tails.
+
+    A tail is the last evaluation before the value may change. Written where the series ends, it
+    makes ranges hold the series for as long as if it had been written at each evaluation.
+    """
+    begins = np.arange(start, end, every)
+    lasts = np.minimum(begins + every, end) - pace
+    times = np.stack([begins, lasts], axis=1).ravel()
+    tails = np.tile([False, True], len(begins))
+    kept = np.ones(len(times), np.bool_)
+    kept[1::2] = lasts > begins
+    return times[kept], tails[kept]
 
 
 def constant(name: str, start: int, end: int) -> Table:

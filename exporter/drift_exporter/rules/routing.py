@@ -30,6 +30,11 @@ class Trial:
     """Where all alerts go as well, before any other route."""
 
 
+def example_config() -> Path:
+    """Where the example config of Alertmanager is."""
+    return EXAMPLE / CONFIG
+
+
 def example_files() -> dict[str, str]:
     """The example config and its templates by their names."""
     return {name: (EXAMPLE / name).read_text(encoding="utf-8") for name in (CONFIG, *TEMPLATES)}

@@ -84,6 +84,7 @@ def points(edges: npt.ArrayLike, masses: npt.ArrayLike | None = None) -> Points:
     each = -(-POINTS // mass.size)
     at = (np.arange(each) + 0.5) / each
     values = low[:, np.newaxis] * (1 - at) + high[:, np.newaxis] * at
+    values[low == high] = low[low == high, np.newaxis]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratio = np.where(low > 0, high / low, low / high)
     steep = (low * high > 0) & (ratio > 2)
@@ -154,7 +155,7 @@ def scale_shift(reference: Points, current: Points) -> tuple[int, float]:
     changed = share * shifted[best]
     sure = changed / ((1 - share) * (old + _SMOOTHING / old.size) + changed + 1e-300)
     weights = current.weights * sure[_sign_row(current.values), here - low]
-    return shift, 10 ** (_mean_log(current.values, weights) - _mean_log(*reference))
+    return shift, 10 ** (mean_log(current.values, weights) - mean_log(*reference))
 
 
 class Explanation(NamedTuple):
@@ -244,12 +245,14 @@ def _mixture(old: Floats, changed: Floats, new: Floats, noise: float) -> Mixture
     fitted = (1 - share)[:, np.newaxis] * r + share[:, np.newaxis] * s
     before = float(c @ np.log(c / r))
     after = np.log(c / fitted) @ c
-    if before <= 2 * noise:
+    # Blurring alone makes equal histograms differ by as much as it.
+    if before <= 2 * (noise + _SMOOTHING):
         return Mixture(share, np.zeros(len(changed)))
     return Mixture(share, np.minimum((before - after) / (before - noise), 1.0))
 
 
-def _mean_log(values: Floats, weights: Floats) -> float:
+def mean_log(values: Floats, weights: Floats) -> float:
+    """The mean of ``log10(abs(x))`` of what is not 0; 0 where nothing is left."""
     there = (values != 0) & (weights > 0)
     if not there.any():
         return 0.0

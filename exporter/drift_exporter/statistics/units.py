@@ -15,7 +15,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from drift_exporter.statistics.magnitudes import POINTS, Explanation, Points, explain, scale_shift
+from drift_exporter.statistics.magnitudes import (
+    POINTS,
+    Explanation,
+    Points,
+    explain,
+    mean_log,
+    scale_shift,
+)
 
 LEAST_EXPLAINED = 0.85
 """Share of the divergence that a change must explain to be believed, if its factor is large."""
@@ -130,7 +137,7 @@ def unit_change(
     for unit, factor, offset in _candidates(reference, current, noise_rows):
         changed = Points(reference.values * factor + offset, reference.weights)
         fit = explain(reference, changed, current, noise_rows)
-        if not _believed(fit, unit, factor, offset, noise_rows):
+        if not _believed(fit, unit, factor, offset, (rows, reference_rows)):
             continue
         # The factor as it was measured wins over a name only where it explains clearly more.
         ahead = fit.explained + (0.02 if unit else 0.0)
@@ -152,16 +159,21 @@ def _candidates(
     shift, measured = scale_shift(reference, current)
     if shift == 0:
         return
+    # Cells are coarse: where all rows changed, the mean logarithms alone are closer.
+    whole = 10 ** (mean_log(*current) - mean_log(*reference))
     yield "", measured, 0.0
     spread = _log_spread(reference)
     near = np.clip(2 * np.log(10) * spread / np.sqrt(noise_rows), NAMED_WITHIN, 2 * NAMED_WITHIN)
     for unit, factor in FACTORS.items():
         for exact in (factor, 1 / factor):
-            if max(exact, 1 / exact) > SMALL_FACTOR and abs(np.log(measured / exact)) <= near:
+            off = min(abs(np.log(found / exact)) for found in (measured, whole))
+            if max(exact, 1 / exact) > SMALL_FACTOR and off <= near:
                 yield unit, exact, 0.0
 
 
-def _believed(fit: Explanation, unit: str, factor: float, offset: float, noise_rows: float) -> bool:
+def _believed(
+    fit: Explanation, unit: str, factor: float, offset: float, rows: tuple[float, float]
+) -> bool:
     scaled = offset == 0 and factor > 0
     large = scaled and max(factor, 1 / factor) >= LARGE_FACTOR
     limit = (
@@ -172,7 +184,8 @@ def _believed(fit: Explanation, unit: str, factor: float, offset: float, noise_r
     if fit.share >= WHOLE:
         return True
     # A part of the rows may have moved for many reasons: it must look like the reference.
-    chance = _KOLMOGOROV / np.sqrt(noise_rows * fit.share)
+    moved = min(rows[0], POINTS) * fit.share
+    chance = _KOLMOGOROV * np.sqrt(1 / (rows[0] * fit.share) + 1 / rows[1]) + 1 / moved
     return (large or not scaled) and fit.misfit <= MOST_MISFIT + chance
 
 
@@ -194,5 +207,4 @@ def _log_spread(side: Points) -> float:
     there = side.values != 0
     logs = np.log10(np.abs(side.values[there]))
     weights = side.weights[there]
-    middle = float(np.average(logs, weights=weights))
-    return float(np.sqrt(np.average((logs - middle) ** 2, weights=weights)))
+    return float(np.sqrt(np.average((logs - mean_log(*side)) ** 2, weights=weights)))

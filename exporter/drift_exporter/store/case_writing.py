@@ -159,13 +159,16 @@ class Writing:
     def save_action(self, action: Action) -> Action:
         """Write an action; where one of its key is there already, that is given back.
 
-        What is there keeps its state, which `move_action` alone changes.
+        Of what is there the expiry, needs, reason and detail can be written anew; its state
+        changes by `move_action` alone.
         """
         t = tables.actions.c
         row = action_row(action)
         if action.id:
-            del row["state"], row["key"]
-            self._connection.execute(update(tables.actions).where(t.id == action.id).values(row))
+            found = self.action(action.id)
+            kept = {name: row[name] for name in ("expires", "needs", "reason", "detail")}
+            kept["updated"] = max(found.updated, action.updated)
+            self._connection.execute(update(tables.actions).where(t.id == action.id), kept)
             return self.action(action.id)
         there = self._connection.execute(
             select(tables.actions).where(t.key == row["key"])

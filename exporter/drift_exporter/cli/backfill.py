@@ -1,0 +1,108 @@
+"""backfill: past scores for Prometheus, so that graphs begin before the exporter did."""
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from drift_exporter.cli.options import (
+    CONFIG_FILE,
+    HISTORY,
+    MODEL,
+    SINCE,
+    STEP,
+    UNTIL,
+    chosen_models,
+    errors_end_here,
+    history_url,
+    span_of,
+    step_of,
+    work_progress,
+)
+from drift_exporter.cli.serve import main
+
+
+@main.command()
+@CONFIG_FILE
+@MODEL
+@HISTORY
+@SINCE
+@UNTIL
+@STEP
+@click.option(
+    "--job", default="drift-exporter", show_default=True, help="Label job of the live series."
+)
+@click.option(
+    "--instance",
+    default="localhost:10033",
+    show_default=True,
+    help="Label instance of the live series: with it their graphs continue.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="Folder for a file per model and day; by default all goes to stdout.",
+)
+def backfill(
+    config_file: Path,
+    model: str | None,
+    history: str,
+    since: str,
+    until: str | None,
+    step: str | None,
+    job: str,
+    instance: str,
+    output: Path | None,
+) -> None:
+    """Write past scores as OpenMetrics with timestamps, for Prometheus to load.
+
+    Scores, thresholds and states of every window of the past, at the pace of the model's runs.
+    Load each file with `promtool tsdb create-blocks-from openmetrics FILE DATA_FOLDER`.
+    """
+    from drift_exporter.app import load_config, store_url
+    from drift_exporter.metrics.families import PAST_FAMILIES
+    from drift_exporter.past_jobs import Look, needed_from, past_job, runs
+    from drift_exporter.replaying import openmetrics, openmetrics_files
+    from drift_exporter.replaying.series import LOOKBACK_SECONDS
+
+    labels = {"job": job, "instance": instance}
+    with errors_end_here(), tempfile.TemporaryDirectory(prefix="drift-exporter-") as folder:
+        config = load_config(config_file, os.environ)
+        now = time.time()
+        start, end = span_of(since, until, now)
+        pace = step_of(step)
+        look = Look(config, Path(folder), now, history_url(history, store_url(config)))
+        chosen = chosen_models(config, model)
+        if output is None and len(chosen) > 1:
+            raise click.UsageError(
+                "stdout takes one model; choose it with --model, or use --output"
+            )
+        for found in chosen:
+            with (
+                work_progress(f"history of {found.name}") as counting,
+                past_job(look, found, needed_from(found, start), end, counting) as ready,
+                work_progress(f"scores of {found.name}") as told,
+            ):
+                past = (
+                    (at, snapshot)
+                    for at, snapshot in runs(ready, start, end, pace)
+                    if told((at - start) / (end - start)) is None
+                )
+                if output is None:
+                    for text in openmetrics(
+                        past, PAST_FAMILIES, labels=labels, step_seconds=LOOKBACK_SECONDS
+                    ):
+                        sys.stdout.write(text)
+                    continue
+                for path in openmetrics_files(
+                    past,
+                    output / found.name,
+                    PAST_FAMILIES,
+                    labels=labels,
+                    step_seconds=LOOKBACK_SECONDS,
+                ):
+                    click.echo(str(path))

@@ -1,0 +1,145 @@
+"""replay: what the rules would have told of a past span, before anybody is told."""
+
+import heapq
+import os
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from drift_exporter.cli.options import (
+    CONFIG_FILE,
+    HISTORY,
+    MODEL,
+    SINCE,
+    STEP,
+    UNTIL,
+    chosen_models,
+    errors_end_here,
+    history_url,
+    span_of,
+    step_of,
+    work_progress,
+)
+from drift_exporter.cli.serve import main
+
+if TYPE_CHECKING:
+    from drift_exporter.replaying import Outcome
+
+
+@main.command()
+@CONFIG_FILE
+@MODEL
+@HISTORY
+@SINCE
+@UNTIL
+@STEP
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    default=None,
+    help="A second config file; what differs is told.",
+)
+@click.option(
+    "--rules",
+    "rule_file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    default=None,
+    help="A rule file of your own; by default what the command rules prints.",
+)
+@click.option(
+    "--alertmanager-config",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    default=None,
+    help="Alertmanager's config; by default the shipped example.",
+)
+def replay(
+    config_file: Path,
+    model: str | None,
+    history: str,
+    since: str,
+    until: str | None,
+    step: str | None,
+    against: Path | None,
+    rule_file: Path | None,
+    alertmanager_config: Path | None,
+) -> None:
+    """Run the alerting rules over the past and print what would have fired.
+
+    When, for how long, at which severity, and how many messages each receiver would have got.
+    Needs prometheus and promtool, which evaluate the rules; nothing is sent to anybody.
+    """
+    from drift_exporter.replaying import compare, render
+
+    now = time.time()
+    start, end = span_of(since, until, now)
+    with errors_end_here():
+        outcomes = [
+            _outcome(
+                path,
+                model,
+                history,
+                (start, end, now),
+                step_of(step),
+                rule_file,
+                alertmanager_config,
+            )
+            for path in (config_file, against)
+            if path is not None
+        ]
+    click.echo(render(outcomes[0]), nl=False)
+    if len(outcomes) > 1:
+        click.echo(f"\n{against}\n")
+        click.echo(render(outcomes[1]), nl=False)
+        click.echo()
+        click.echo(compare(*outcomes), nl=False)
+
+
+def _outcome(
+    config_file: Path,
+    model: str | None,
+    history: str,
+    span: tuple[int, int, float],
+    step_seconds: int | None,
+    rule_file: Path | None,
+    alertmanager_config: Path | None,
+) -> "Outcome":
+    from drift_exporter.app import load_config, store_url
+    from drift_exporter.config_file import dump_yaml, load_yaml
+    from drift_exporter.cron import longest_gap_seconds
+    from drift_exporter.past_jobs import Look, needed_from, past_job, runs
+    from drift_exporter.replaying import replay as replayed
+    from drift_exporter.rules import example_config, generate
+
+    start, end, now = span
+    config = load_config(config_file, os.environ)
+    rules = (
+        rule_file.read_text(encoding="utf-8")
+        if rule_file is not None
+        else generate(
+            config,
+            dump_yaml,
+            interval_of=lambda m: longest_gap_seconds(m.cron or m.interval.seconds),
+        )
+    )
+    alerting = load_yaml(alertmanager_config or example_config())
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="drift-exporter-")))
+        look = Look(config, folder, now, history_url(history, store_url(config)))
+        pasts = []
+        for found in chosen_models(config, model):
+            with work_progress(f"history of {found.name}") as counting:
+                job = stack.enter_context(
+                    past_job(look, found, needed_from(found, start), end, counting)
+                )
+            pasts.append(runs(job, start, end, step_seconds))
+        told = stack.enter_context(work_progress("replay"))
+        merged = (
+            run
+            for run in heapq.merge(*pasts, key=lambda run: run[0])
+            if told((run[0] - start) / (end - start)) is None
+        )
+        return replayed(merged, rules, alerting, folder / "prometheus")  # type: ignore[arg-type]
