@@ -142,21 +142,22 @@ def incident(kind: str, seed: int, *, grids: bool = True) -> Incident:
         logit = np.log(_floats(seen, "score") / (1 - _floats(seen, "score")))
         moved = 1 / (1 + np.exp(-(logit * rng.choice([0.45, 1.0]) + rng.choice([-0.9, 0.9]))))
         seen["score"] = np.where(after, moved, seen["score"])
-    window = {name: column[at >= SLICES - WINDOW_SLICES] for name, column in seen.items()}
+    cells = cells_of(profile, seen)
+    newest = at >= SLICES - WINDOW_SLICES
+    window = {name: column[newest] for name, column in seen.items()}
+    of_window = {name: column[newest] for name, column in cells.items()}
     labelled = kind == "concept_drift" or seed % 2 == 0
-    segments = segment_counts(profile, window)
+    segments = segment_counts(profile, window, of_window)
     evidence = Evidence(
         profile=profile,
-        current=counted(profile, window),
+        current=counted(profile, of_window),
         segments={key: v for key, v in segments.items() if labelled or key[0] != "outcome"},
         label="outcome" if labelled else "",
         reference_grids=stored_grids(reference, profile) if grids else {},
         slices=Slices(
             START,
             WIDTH,
-            np.stack(
-                [counted(profile, {k: v[at == i] for k, v in seen.items()}) for i in range(SLICES)]
-            ),
+            np.stack([counted(profile, cells, slice_rows(i, per_slice)) for i in range(SLICES)]),
         ),
     )
     nothing = kind in ("none", "concept_drift")
@@ -167,6 +168,11 @@ def incident(kind: str, seed: int, *, grids: bool = True) -> Incident:
         with_sketches(evidence, window),
         f"{detail}; reference {m}, window {n}",
     )
+
+
+def slice_rows(i: int, rows: int) -> slice:
+    """The rows of a slice."""
+    return slice(i * rows, (i + 1) * rows)
 
 
 def incidents(
@@ -402,32 +408,46 @@ def profile_of(reference: Table) -> Profile:
             )
     segments = (SegmentColumn("site", SEGMENTS), SegmentColumn("outcome", ("true", "false")))
     empty = Profile("generated", tuple(features), np.zeros(0, dtype=np.int64), segments)
-    return with_counts(empty, counted(empty, reference), segment_counts(empty, reference))
+    cells = cells_of(empty, reference)
+    return with_counts(empty, counted(empty, cells), segment_counts(empty, reference, cells))
 
 
-def counted(profile: Profile, rows: Table) -> Vector:
-    """Rows per cell of all columns."""
-    parts = []
+def cells_of(profile: Profile, rows: Table) -> dict[str, npt.NDArray[np.int64]]:
+    """The cell of each row in each column."""
+    found = {}
     for feature in profile.features:
         column, bins = rows[feature.name], feature.bins
-        cells = np.zeros(feature.block.cells, dtype=np.int64)
+        missing = feature.block.cells - 3
         if isinstance(bins, NumericBins):
             x = column.astype(np.float64)
-            known = x[~np.isnan(x)]
-            at = np.searchsorted(bins.cuts, known, side="right")
-            cells[:-3] = np.bincount(at, minlength=len(cells) - 3)
-            cells[-3] = len(x) - len(known)
+            at = np.searchsorted(bins.cuts, x, side="right")
+            found[feature.name] = np.where(np.isnan(x), missing, at)
         else:
-            for text, n in Counter(column.tolist()).items():
-                cells[-3 if text is None else bins.codes.get(text, len(cells) - 2)] += n
-        parts.append(cells)
-    return np.concatenate(parts)
+            codes: dict[object, int] = {None: missing}
+            codes.update(bins.codes)
+            found[feature.name] = np.array([codes.get(v, missing + 1) for v in column.tolist()])
+    return found
 
 
-def segment_counts(profile: Profile, rows: Table) -> dict[tuple[str, str], Vector]:
+def counted(
+    profile: Profile,
+    cells: Mapping[str, npt.NDArray[np.int64]],
+    chosen: npt.NDArray[np.bool_] | slice = slice(None),
+) -> Vector:
+    """Rows per cell of all columns, of all rows or of those chosen."""
+    parts = [
+        np.bincount(cells[feature.name][chosen], minlength=feature.block.cells)
+        for feature in profile.features
+    ]
+    return np.concatenate(parts).astype(np.int64)
+
+
+def segment_counts(
+    profile: Profile, rows: Table, cells: Mapping[str, npt.NDArray[np.int64]]
+) -> dict[tuple[str, str], Vector]:
     """Counts by site and by outcome."""
     return {
-        (by, name): counted(profile, {k: v[rows[by] == name] for k, v in rows.items()})
+        (by, name): counted(profile, cells, rows[by] == name)
         for by, names in (("site", SEGMENTS), ("outcome", ("true", "false")))
         for name in names
     }

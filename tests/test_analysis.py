@@ -6,6 +6,8 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from drift_exporter.analysis import (
     Analysis,
@@ -542,6 +544,43 @@ def full() -> Evidence:
         slices=Slices(0, 300, np.array([vector(), OLD])),
         label="paid",
     )
+
+
+WHOLE_VECTOR = st.lists(
+    st.sampled_from([0, 0, 1, 3, 40, 700, 100_000]), min_size=22, max_size=22
+).map(lambda cells: np.array(cells, dtype=np.int64))
+NUMBERS = st.lists(
+    st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([0.0, 18.0, 35.0, -999.0]),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(WHOLE_VECTOR, WHOLE_VECTOR, WHOLE_VECTOR, NUMBERS)
+def test_any_counts_are_judged(
+    before: Vector, now: Vector, earlier: Vector, numbers: list[float]
+) -> None:
+    """Whatever the counts and numbers, there is an answer that JSON can hold."""
+    grid = tuple(float(x) for x in np.sort(np.resize(numbers, 1001)))
+    profile = replace(
+        PROFILE,
+        counts=before,
+        segment_counts={("region", "a"): before, ("region", "b"): now, ("paid", "1"): before},
+    )
+    evidence = Evidence(
+        profile,
+        now,
+        {("region", "a"): now, ("region", "b"): before, ("paid", "1"): now, ("paid", "0"): before},
+        "paid",
+        numeric={"age": NumericSketch(1000, 0, len(set(numbers)), False, 1.0, grid)},
+        categorical={"city": names(North=5, east=70)},
+        slices=Slices(0, 60, np.array([earlier, before, now, now])),
+    )
+    found = analyse(evidence)
+
+    assert json.dumps(asdict(found), allow_nan=False)
+    assert found.headline.endswith(".")
+    assert {f.feature for f in found.features} == {"age", "city", "risk"}
 
 
 def test_evidence_survives_json() -> None:

@@ -19,6 +19,7 @@ from drift_exporter.cron import check_cron
 from drift_exporter.detail import FeatureDetail
 from drift_exporter.errors import ConfigError, DriftExporterError, StoreError
 from drift_exporter.explain import explain
+from drift_exporter.incidents.building import check_action
 from drift_exporter.jobs import Jobs
 from drift_exporter.metrics.exposition import Exposition
 from drift_exporter.metrics.health import Health
@@ -232,7 +233,7 @@ class App:
 
 
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:
-    """The config of a file, its cron expressions checked too.
+    """The config of a file, its cron expressions and the templates of its actions checked too.
 
     Raises
     ------
@@ -243,6 +244,8 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     for model in config.models:
         if model.cron is not None:
             check_cron(model.cron)
+    for action in config.response.actions:
+        check_action(action)
     return config
 
 

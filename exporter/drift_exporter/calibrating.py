@@ -90,10 +90,11 @@ def history_of(job: Job, now: float) -> History:
         end = int(now // width) * width
         return History(job, end, end)
     first = job.store.first_slice(job.model.name, job.profile.bins_hash, width)
+    end = min(known[1], int(now)) // width * width
     # Before its first row a model had no past, however far back was looked.
-    start = max(known[0], known[1] - int(job.model.calibration.history.seconds))
-    start = max(start, known[1] if first is None else first)
-    return History(job, -(-start // width) * width, known[1] // width * width)
+    start = max(known[0], end - int(job.model.calibration.history.seconds))
+    start = -(-max(start, end if first is None else first) // width) * width
+    return History(job, min(start, end), end)
 
 
 def calibrated(

@@ -253,7 +253,7 @@ def _words(hint: Any) -> str:
 
 def _plural(hint: Any) -> str:
     word = _words(hint)
-    return word if word == "text" else f"{word}s"
+    return word if word == "text" or word.endswith("`") else f"{word}s"
 
 
 def _default(field: FieldInfo) -> str:

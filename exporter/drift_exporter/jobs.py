@@ -6,10 +6,12 @@ A model's failure is its own: it is counted, logged, kept and shown, and the oth
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from drift_exporter import check
+from drift_exporter.changes import verdict_changes
 from drift_exporter.config import Config, ModelConfig
 from drift_exporter.cron import longest_gap_seconds
 from drift_exporter.errors import (
@@ -106,6 +108,18 @@ class Jobs:
         """The job of a model; None before it has a profile, or where there is no such model."""
         held = self._held.get(name)
         return held.job if held else None
+
+    def jobs(self) -> dict[str, check.Job]:
+        """The jobs of all models that have a profile."""
+        return {name: held.job for name, held in self._held.items() if held.job is not None}
+
+    def audit(self, at: float, kind: str, model: str, body: Mapping[str, Any]) -> None:
+        """Write a change of a model down; a store that cannot be written is told as ever."""
+        try:
+            with self._store.cases.writing(f"audit model {model!r}") as tx:
+                tx.audit(at, "drift-exporter", kind, f"model/{model}", body)
+        except StoreError as error:
+            self._store_failed(error)
 
     def start(self) -> None:
         """Begin to run what is due."""
@@ -217,6 +231,20 @@ class Jobs:
                     model.name, made.bins_hash, made.created, made.to_json()
                 )
                 held.job = replace(job, calibration=made)
+                if found.recalibrated:
+                    leading = made.leading
+                    self.audit(
+                        now,
+                        "calibrated",
+                        model.name,
+                        {
+                            "method": str(leading.method),
+                            "reason": str(leading.reason or ""),
+                            "history_days": leading.history_days,
+                            "neg_log10_alpha": leading.neg_log10_alpha,
+                            "budget_per_90_days": made.budget_per_90_days,
+                        },
+                    )
         except RunStoppedError:
             return
         except DriftExporterError as error:
@@ -260,6 +288,10 @@ class Jobs:
         if not ticket.finish() or self._held.get(name) is not held:
             return
         failed_before = self._writes_failed
+        changed = verdict_changes(before, snapshot)
+        if changed is not None:
+            # Before the scores: what is shown was written down, at worst twice.
+            self.audit(now, "verdict_changed", name, changed)
         keep()
         if self._writes_failed == failed_before:
             self._health.store_writable.set(1)

@@ -12,7 +12,7 @@ from drift_exporter.calibrating import calibrated, history_of, self_tested
 from drift_exporter.errors import CalibrationError
 from drift_exporter.hindsight import fill
 from drift_exporter.job import Job
-from drift_exporter.promise import ModelCalibration, from_json
+from drift_exporter.promise import ModelCalibration, column_names, from_json
 from drift_exporter.reading.source import Progress, Source, Stop
 from drift_exporter.statistics.calibration import LEAST_HISTORY_DAYS, Method
 
@@ -60,6 +60,12 @@ def in_force(job: Job) -> ModelCalibration | None:
         raise CalibrationError(
             f"{file}: made for the bins {found.bins_hash}, the profile of model "
             f"{job.model.name!r} has {job.profile.bins_hash}; calibrate again"
+        )
+    lacking = [w.text for w in job.model.windows if w.text not in found.windows]
+    if lacking:
+        raise CalibrationError(
+            f"{file}: has the windows {', '.join(found.windows)}, but not {', '.join(lacking)} of "
+            f"model {job.model.name!r}; calibrate again"
         )
     return found
 
@@ -136,14 +142,27 @@ def _is_due(job: Job, now: float) -> bool:
     model = job.model
     if not model.calibrates or model.calibration.file is not None:
         return False
+    # Before the first run the past is not counted: that is no reason to calibrate without it.
+    if job.store.counted_to(model.name, job.profile.bins_hash, model.slice_seconds) is None:
+        return False
     known = job.calibration
-    if known is None:
+    if known is None or _is_outdated(job, known):
         return True
     age = now - known.created
     if known.leading.method is Method.ANALYTIC:
         days = history_of(job, now).timeline.history_days
         return age >= DAY_SECONDS and days >= LEAST_HISTORY_DAYS
     return age >= model.calibration.every.seconds
+
+
+def _is_outdated(job: Job, known: ModelCalibration) -> bool:
+    """Whether the config asks for other rules or other columns than were calibrated."""
+    rules = {window: one.rule for window, one in known.windows.items()}
+    of_segments = known.segments.rule if known.segments else None
+    if (rules, of_segments) != (dict(job.alert_rules), job.segments_rule):
+        return True
+    names = {one.name for one in known.leading.series}
+    return names != {str(name) for name in column_names(job.model, job.profile)}
 
 
 def _test_is_due(job: Job, now: float) -> bool:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from drift_exporter import check
 from drift_exporter.config import SEVERITIES, Config, ModelConfig
-from drift_exporter.errors import DriftExporterError
+from drift_exporter.errors import CalibrationError, DriftExporterError
+from drift_exporter.lookback import in_force
 from drift_exporter.metrics.exposition import Exposition, no_health
 from drift_exporter.profiles import profile_of
 from drift_exporter.reading.opening import open_source
@@ -50,7 +51,10 @@ def _run(
         return replace(blank, last_run=check.failed_run(now, now, error))
     try:
         job = check.Job(model, profile, source, store, model.interval.seconds)
+        job = replace(job, calibration=in_force(job))
         return check.run(job, blank, now, clock=time.monotonic)[0]
+    except CalibrationError as error:
+        return replace(blank, last_run=check.failed_run(now, now, error))
     finally:
         source.close()
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
-from drift_exporter.errors import DriftExporterError
+from drift_exporter.errors import DriftExporterError, StoreError
 from drift_exporter.incident import (
     ALERTMANAGER,
     REOPEN_AFTER_SECONDS,
@@ -65,7 +65,8 @@ class Inbox:
     def __init__(self, store: Store, *, reopen_after_seconds: float = REOPEN_AFTER_SECONDS) -> None:
         self._store = store
         self._reopen_after_seconds = reopen_after_seconds
-        self._turn = threading.Lock()
+        self._changed = threading.Condition()
+        self._writing = False
         self._waiting: deque[tuple[Delivery, Future[list[int]]]] = deque()
 
     def receive(
@@ -74,30 +75,36 @@ class Inbox:
         """As `receive`, perhaps together with deliveries of other threads."""
         mine: Future[list[int]] = Future()
         self._waiting.append((Delivery(frozenset(known_models), tuple(alerts), now), mine))
-        with self._turn:
-            # Whoever had the turn before may have written this one too.
-            while not mine.done():
+        while not mine.done():
+            with self._changed:
+                # The thread that writes may write this one too; else it is the next to.
+                self._changed.wait_for(lambda: mine.done() or not self._writing)
+                if mine.done():
+                    break
+                self._writing = True
+            try:
                 self._write()
+            finally:
+                with self._changed:
+                    self._writing = False
+                    self._changed.notify_all()
         return mine.result()
 
     def _write(self) -> None:
         some = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_TOGETHER))]
         try:
-            try:
-                done = self._received([delivery for delivery, _ in some])
-            except DriftExporterError:
-                # One delivery that cannot be stored must not take the others down with it.
-                for delivery, future in some:
-                    self._answer(delivery, future)
-            else:
-                for (_, future), ids in zip(some, done, strict=True):
-                    future.set_result(ids)
-        except BaseException as error:
-            # Whatever it was, nobody may wait for an answer for ever.
+            done = self._received([delivery for delivery, _ in some])
+            for (_, future), ids in zip(some, done, strict=True):
+                future.set_result(ids)
+        except DriftExporterError:
+            # One delivery that cannot be stored must not take the others down with it.
+            for delivery, future in some:
+                self._answer(delivery, future)
+        finally:
+            # Whatever happened, nobody may wait for an answer for ever.
             for _, future in some:
                 if not future.done():
-                    future.set_exception(error)
-            raise
+                    future.set_exception(StoreError("the delivery was not stored; send it again"))
 
     def _answer(self, delivery: Delivery, future: Future[list[int]]) -> None:
         try:

@@ -40,6 +40,7 @@ def relabelled(column: Column) -> tuple[float, str] | None:
     if not m or not n or unseen < LEAST_SHARE * n:
         return None
     was, is_now = before[:-1] / m, now[:-1] / n
+    # Categories that each lost a little to new ones have a new clientele, not new names.
     gone = (was * n >= 5) & (was - is_now >= VANISHED * was)
     lost = np.sort((was - is_now)[gone])[::-1]
     new = _new_names(column, bins)
@@ -56,7 +57,6 @@ def relabelled(column: Column) -> tuple[float, str] | None:
     noise = _NOISE * np.sqrt(np.maximum(compared, 1e-9) * (1 / n + 1 / m)).sum()
     if apart.sum() > TOLERANCE * lost.sum() + noise:
         return None
-    # A handful of categories that lost little to many new ones is a new clientele.
     order = np.argsort(-(was - is_now) * gone)
     pairs = [
         f"{bins.kept[int(i)]!r} → {name!r}"

@@ -106,13 +106,14 @@ def _shifts(
     zeros = layout.zeros()
     found: dict[str, list[tuple[str, int, float]]] = {name: [] for name in layout.names}
     alpha = ALPHA / max(len(layout.blocks) * len(names), 1)
+    omega = np.array([evidence.omega.get(name, 0.0) for name in layout.names])
     for name in names:
         before = evidence.profile.segment_counts.get((by, name), zeros)
         now = evidence.segments.get((by, name), zeros)
         n, m = layout.feature_rows(now), layout.feature_rows(before)
         values = score_psi(before, now, layout)
         pooled = kept_bins(before, now, layout)[1]
-        limit = np.fmax(quantile(alpha, pooled, n, m), noise_floor(pooled, n, m) + MATERIAL)
+        limit = np.fmax(quantile(alpha, pooled, n, m, omega), noise_floor(pooled, n, m) + MATERIAL)
         told = (n >= evidence.min_rows) & (m >= evidence.min_rows) & (values > limit)
         for i in np.flatnonzero(told):
             found[layout.names[int(i)]].append((name, int(n[i]), float(values[i])))

@@ -4,6 +4,8 @@ Knows what a valid config is and what each key means; never reads a file, an env
 variable or a clock. ``docs/config.md`` and the JSON Schema are generated from here.
 """
 
+from drift_exporter.config.access import ROLES, Access, Token, User, may
+from drift_exporter.config.action import Action, Secret
 from drift_exporter.config.basics import (
     LONGEST_SECONDS,
     AnyDuration,
@@ -21,6 +23,7 @@ from drift_exporter.config.basics import (
 )
 from drift_exporter.config.calibration import Calibration, Excluded
 from drift_exporter.config.model import FeatureConfig, Features, ModelConfig
+from drift_exporter.config.response import AcknowledgeWithin, ResolveWithin, Response
 from drift_exporter.config.root import CANARY, STORE_SCHEMES, Canary, Config, StoreConfig
 from drift_exporter.config.sources import (
     DATABASE_SCHEMES,
@@ -44,6 +47,17 @@ from drift_exporter.config.thresholds import (
 )
 
 __all__ = [
+    "ROLES",
+    "Access",
+    "AcknowledgeWithin",
+    "Action",
+    "ResolveWithin",
+    "Response",
+    "Secret",
+    "Token",
+    "User",
+    "When",
+    "may",
     "CANARY",
     "Canary",
     "CALIBRATED",
@@ -84,3 +98,4 @@ __all__ = [
     "Config",
     "StoreConfig",
 ]
+from drift_exporter.config.when import When

@@ -6,7 +6,7 @@ Knows names and where a token is kept; never the token or a password itself.
 import re
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from drift_exporter.config.basics import Model, ModelName, Names, wrong
 
@@ -110,12 +110,13 @@ class Access(Model):
 
     @field_validator("tokens", "users")
     @classmethod
-    def _names_once(cls, value: tuple[_Person, ...]) -> tuple[_Person, ...]:
+    def _names_once(cls, value: tuple[_Person, ...], info: ValidationInfo) -> tuple[_Person, ...]:
         # Nobody approves twice: two tokens of one name, however it is written, are one person.
         names = [person.name.casefold() for person in value]
         for index, name in enumerate(names):
             if name in names[:index]:
-                raise wrong("a name that no other one has", value[index].name, index, "name")
+                what = str(info.field_name).removesuffix("s")
+                raise wrong(f"a name that no other {what} has", value[index].name, index, "name")
         return value
 
     @model_validator(mode="after")

@@ -7,8 +7,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
+from drift_exporter.config.access import Access
 from drift_exporter.config.basics import Duration, Model, PositiveDuration, wrong
 from drift_exporter.config.model import ModelConfig
+from drift_exporter.config.response import Response
 from drift_exporter.config.sources import masked_url
 
 
@@ -112,6 +114,12 @@ class Config(Model):
 
     canary: Canary | None = None
     """A synthetic model that drifts on purpose; off by default, `{}` turns it on."""
+
+    response: Response = Response()
+    """How incidents are answered."""
+
+    access: Access = Access()
+    """Who may answer them."""
 
     max_series: PositiveInt = 10_000
     """Most series that the scores of all models may have; what is over is withheld, the least

@@ -5,7 +5,15 @@ import re
 from pathlib import Path
 from typing import TypeVar
 
-from drift_exporter.config import HAS_SCHEME, Config, ModelConfig, Source
+from drift_exporter.config import (
+    HAS_SCHEME,
+    Access,
+    Config,
+    Model,
+    ModelConfig,
+    Response,
+    Source,
+)
 
 _SourceT = TypeVar("_SourceT", bound=Source)
 
@@ -18,8 +26,35 @@ def placed(config: Config, folder: Path) -> Config:
             "models": tuple(_model_placed(model, folder) for model in config.models),
             "data_dir": _absolute(config.data_dir, folder),
             "store": store,
+            "response": _response_placed(config.response, folder),
+            "access": _access_placed(config.access, folder),
         }
     )
+
+
+def _response_placed(response: Response, folder: Path) -> Response:
+    actions = []
+    for action in response.actions:
+        secrets = {
+            name: secret.model_copy(update=_placed_keys(secret, ("file",), folder))
+            for name, secret in action.secret_headers.items()
+        }
+        update = _placed_keys(action, ("token_file", "ca_file"), folder)
+        actions.append(action.model_copy(update={**update, "secret_headers": secrets}))
+    return response.model_copy(update={"actions": tuple(actions)})
+
+
+def _access_placed(access: Access, folder: Path) -> Access:
+    tokens = tuple(
+        token.model_copy(update=_placed_keys(token, ("token_file",), folder))
+        for token in access.tokens
+    )
+    update = _placed_keys(access, ("webhook_token_file",), folder)
+    return access.model_copy(update={**update, "tokens": tokens})
+
+
+def _placed_keys(holder: Model, keys: tuple[str, ...], folder: Path) -> dict[str, object]:
+    return {key: _absolute(getattr(holder, key), folder) for key in keys if getattr(holder, key)}
 
 
 def _model_placed(model: ModelConfig, folder: Path) -> ModelConfig:

@@ -134,11 +134,7 @@ class _Past:
             model = frame.snapshot.model
             known = held.get(model)
             if known is None or known[-1].snapshot is not frame.snapshot:
-                interval = math.ceil(frame.snapshot.interval_seconds / self.pace) * self.pace
-                until = max(until, frame.time + interval)
-            elif frame.time >= until:
-                # Scores that go stale after the end.
-                continue
+                until = max(until, -(-frame.until // self.pace) * self.pace)
             start = start or frame.time
             while frame.time >= start + seconds:
                 yield _Span(start, start + seconds, held)

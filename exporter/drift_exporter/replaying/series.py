@@ -44,6 +44,11 @@ class Frame:
     stale: bool = False
     """Whether its scores are too old to be shown."""
 
+    @property
+    def until(self) -> int:
+        """When the next one is due: how long the last one of a model holds."""
+        return self.time + max(1, math.ceil(self.snapshot.interval_seconds))
+
     def samples(
         self, families: Sequence[Family]
     ) -> Iterator[tuple[Family, tuple[str, ...], float]]:
@@ -71,18 +76,19 @@ def frames(snapshots: Iterable[Timed], pace: int = 1) -> Iterator[Frame]:
         A snapshot whose scores go stale before the next one of its model comes twice.
     """
     due: dict[str, Frame] = {}
+    until = 0
     for time, snapshot in snapshots:
         at = -(-time // pace) * pace
         yield from _expired(due, at)
         frame = Frame(at, snapshot, snapshot.stale(at))
+        until = max(until, frame.until)
         yield frame
         due.pop(snapshot.model, None)
         if snapshot.last_success is not None and not frame.stale:
             # Scores are shown for so long and no longer.
             end = math.floor(snapshot.last_success + snapshot.stale_after_seconds) + 1
             due[snapshot.model] = Frame(-(-end // pace) * pace, snapshot, stale=True)
-    # The last snapshot of a model is shown for as long as one is; the caller says until when.
-    yield from sorted(due.values(), key=lambda frame: frame.time)
+    yield from _expired(due, until)
 
 
 def _expired(due: dict[str, Frame], before: int) -> Iterator[Frame]:
@@ -181,7 +187,7 @@ def _pieces(
 ) -> Iterator[tuple[int, str]]:
     """Text of each frame with the time it begins, once it is known what ends with it."""
     texts: dict[tuple[str, tuple[str, ...]], str] = {}
-    shown: dict[str, tuple[int, Snapshot, dict[tuple[str, tuple[str, ...]], str]]] = {}
+    shown: dict[str, tuple[Frame, dict[tuple[str, tuple[str, ...]], str]]] = {}
 
     def lines(frame: Frame) -> dict[tuple[str, tuple[str, ...]], str]:
         found = {}
@@ -194,22 +200,15 @@ def _pieces(
             found[key] = f"{texts[key]}{value!r} "
         return found
 
-    until = 0
     for frame in frames(snapshots):
-        model = frame.snapshot.model
-        if model not in shown or frame.snapshot is not shown[model][1]:
-            until = max(until, frame.time + math.ceil(frame.snapshot.interval_seconds))
-        elif frame.time >= until:
-            continue
-        found = lines(frame)
+        model, found = frame.snapshot.model, lines(frame)
         if model in shown:
-            start, _, held = shown[model]
-            if frame.time > start:
-                yield start, _held(held, found, start, frame.time, step_seconds)
-        shown[model] = frame.time, frame.snapshot, found
-    for start, snapshot, held in shown.values():
-        end = start + max(math.ceil(snapshot.interval_seconds), 1)
-        yield start, _held(held, held, start, end, step_seconds)
+            before, held = shown[model]
+            if frame.time > before.time:
+                yield before.time, _held(held, found, before.time, frame.time, step_seconds)
+        shown[model] = frame, found
+    for frame, held in shown.values():
+        yield frame.time, _held(held, held, frame.time, frame.until, step_seconds)
 
 
 def _held(

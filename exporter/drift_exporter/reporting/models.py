@@ -4,19 +4,16 @@ Knows config, profile files and the store's calibrations; no run and no incident
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 from drift_exporter.config import (
-    RATES,
     STATISTICS,
     Config,
     ModelConfig,
-    Threshold,
     masked_url,
 )
 from drift_exporter.cron import longest_gap_seconds
-from drift_exporter.errors import DriftExporterError
+from drift_exporter.errors import CalibrationError, DriftExporterError
 from drift_exporter.profile import Profile
 from drift_exporter.profile_files import read_profile
 from drift_exporter.profiles import profile_path
@@ -125,11 +122,42 @@ def _settings(model: ModelConfig) -> CalibrationSettings:
 
 def _calibrations(store: Store, model: ModelConfig, since: float) -> Iterator[CalibrationFacts]:
     """The newest first, back to the one that was in force at ``since``."""
-    texts = [(body, "the stored calibration")] if False else []
-    if model.calibration.file is not None:
+    for text, where in _texts(store, model):
         try:
-            path = Path(model.calibration.file)
-            texts.append((path.read_text(encoding="utf-8"), str(path)))
-        except (OSError, UnicodeDecodeError):
-            # The run of the model meets the same error and tells of it.
-            pass
+            found = from_json(text, where)
+        except CalibrationError:
+            # One of another release: the run of the model tells of it, the report of the others.
+            continue
+        yield _calibration(found)
+        if found.created <= since:
+            return
+
+
+def _texts(store: Store, model: ModelConfig) -> Iterator[tuple[str, str]]:
+    file = model.calibration.file
+    if file is None:
+        for _, _, text in store.calibrations(model.name, MOST_CALIBRATIONS):
+            yield text, "the stored calibration"
+        return
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        # The model's run meets the same error and tells of it.
+        return
+    yield text, file
+
+
+def _calibration(found: ModelCalibration) -> CalibrationFacts:
+    leading, test = found.leading, found.self_test
+    return CalibrationFacts(
+        created=found.created,
+        method=str(leading.method),
+        reason=leading.reason,
+        history_days=leading.history_days,
+        budget_per_90_days=found.budget_per_90_days,
+        neg_log10_alpha=leading.neg_log10_alpha,
+        self_test_alarms_per_90_days=test.alarms_per_90_days if test else None,
+        self_test_days=test.history_days if test else None,
+        self_test_in_sample=test.in_sample if test else None,
+        bins_hash=found.bins_hash,
+    )

@@ -6,13 +6,14 @@ Knows recorded series and the exporter's metrics; how an alert reads is in ``ann
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from drift_exporter.config import RATES
+from drift_exporter.config import RATES, duration_of
 from drift_exporter.rules.recording import (
     AGE,
     COLUMNS_OVER,
     FEATURES_OVER,
     HELD,
     INFO,
+    QUIET,
     ROLES,
     SHARE_OVER,
     SHORTEST,
@@ -63,6 +64,11 @@ class Pace:
     interval_seconds: float
     selector: str = ""
     """Matcher of the models, ``model=~"a|b"``; empty: all of them."""
+
+    @property
+    def run_interval(self) -> str:
+        """The interval as a label and a group's name tell it."""
+        return str(duration_of(self.interval_seconds))
 
     @property
     def slack_seconds(self) -> float:
@@ -117,7 +123,7 @@ def model_alerts(pace: Pace) -> Iterator[Alert]:
     yield from _age_alerts(pace)
 
 
-def _routed(expr: str, *own: str, severity: str | None = None, tier: str = "") -> str:
+def routed(expr: str, *own: str, severity: str | None = None, tier: str = "") -> str:
     """The expression with owner, team and tier; series whose severity the tier lacks end here.
 
     ``own`` are the labels that the expression has and a model's info has not.
@@ -133,18 +139,18 @@ def _score_alerts(pace: Pace) -> Iterator[Alert]:
     names = {"feature": "ModelDriftFeatureDrifted", "prediction": "ModelDriftPredictionDrifted"}
     for role, label in ROLES.items():
         over = f"{pace.last(agreed_of(role))} > 1"
-        yield pace.patient(names[role], _routed(over, label, "statistic"))
+        yield pace.patient(names[role], routed(_unless_quiet(over), label, "statistic"))
     over = "\nor\n".join(f"{pace.last(segment_of(role))} > 1" for role in ROLES)
     labels = ("segment_by", "segment", *ROLES.values())
-    yield pace.patient("ModelDriftSegmentDrifted", _routed(over, *labels))
+    yield pace.patient("ModelDriftSegmentDrifted", routed(_unless_quiet(over), *labels))
     several = pace.last(FEATURES_OVER, 'severity="warning"')
-    wide = (
+    wide = _unless_quiet(
         f"{pace.last(SHARE_OVER)} > on () group_left () {limit('widespread_share')}\n"
         f"and ignoring (severity) {several} >= on () group_left () {limit('widespread_features')}"
     )
     name = "ModelDriftWidespread"
-    yield pace.patient(name, _routed(wide, severity="critical"), "critical")
-    low = _routed(wide, severity="warning", tier='tier="low"')
+    yield pace.patient(name, routed(wide, severity="critical"), "critical")
+    low = routed(wide, severity="warning", tier='tier="low"')
     yield pace.patient(name, low, "warning")
     yield from _sustained_alerts(pace)
 
@@ -155,7 +161,7 @@ def _sustained_alerts(pace: Pace) -> Iterator[Alert]:
     def lasting(severity: str, seconds: float) -> str:
         count = pace.of(COLUMNS_OVER, f'severity="{severity}"')
         known, span = limit("presence_share"), pace.span(seconds)
-        return (
+        return _unless_quiet(
             f"min_over_time({count}[{span}]) > 0\n"
             f"and {count} offset {span} > 0\n"
             f"and count_over_time({count}[{span}])\n"
@@ -173,6 +179,14 @@ def _sustained_alerts(pace: Pace) -> Iterator[Alert]:
     yield Alert(name, low, "warning", keep_seconds=keep, escalated=True)
 
 
+def _unless_quiet(expr: str) -> str:
+    """The expression while no successor of the model is being tried.
+
+    Faults of the data and of the monitoring are told all the same.
+    """
+    return f"(\n{_indented(expr)}\n)\nunless on (namespace, job, model) {QUIET}"
+
+
 def _ignoring_severity(expr: str, matchers: str) -> str:
     joined = "* ignoring (severity, owner, team, tier) group_left (owner, team, tier)"
     return f"sum without (severity) (\n{_indented(expr)}\n)\n{joined}\n{INFO}{{{matchers}}}"
@@ -188,8 +202,8 @@ def _quality_alerts(pace: Pace) -> Iterator[Alert]:
         ratio = pace.last(ratio_of("feature"), f'statistic="{statistic}"')
         shortest = pace.last(SHORTEST)
         over = f"{ratio} > 1\nand ignoring (feature, statistic, severity)\n{shortest}"
-        routed = _routed(over, "feature", "window", "statistic")
-        yield pace.patient(QUALITY_ALERTS[statistic], routed)
+        told = routed(over, "feature", "window", "statistic")
+        yield pace.patient(QUALITY_ALERTS[statistic], told)
 
 
 def _data_alerts(pace: Pace) -> Iterator[Alert]:
@@ -201,7 +215,7 @@ def _data_alerts(pace: Pace) -> Iterator[Alert]:
     )
     yield pace.patient(
         "ModelDriftFeatureNotEvaluated",
-        _routed(lost, "reason", *ROLES.values(), severity="warning"),
+        routed(lost, "reason", *ROLES.values(), severity="warning"),
         "warning",
     )
     scored = (
@@ -213,13 +227,13 @@ def _data_alerts(pace: Pace) -> Iterator[Alert]:
         f"and ignoring (reason)\n"
         f"max without (instance, pod, window, feature) ({few})"
     )
-    yield pace.patient("ModelDriftTooFewRows", _routed(too_few, severity="warning"), "warning")
+    yield pace.patient("ModelDriftTooFewRows", routed(too_few, severity="warning"), "warning")
     rows = f"max without (instance, pod) ({pace.last('modeldrift_window_rows')})"
     name = "ModelDriftNoData"
     all_empty = f"max without (window) ({rows}) == 0"
-    yield pace.patient(name, _routed(all_empty, severity="critical"), "critical")
+    yield pace.patient(name, routed(all_empty, severity="critical"), "critical")
     short_empty = f"{rows} == 0\nand\n{pace.last(SHORTEST)}"
-    yield pace.patient(name, _routed(short_empty, "window", severity="warning"), "warning")
+    yield pace.patient(name, routed(short_empty, "window", severity="warning"), "warning")
 
 
 def _run_alerts(pace: Pace) -> Iterator[Alert]:
@@ -231,24 +245,24 @@ def _run_alerts(pace: Pace) -> Iterator[Alert]:
 
     name, age = "ModelDriftMonitorStale", pace.of(AGE)
     very = f"{age} > on () group_left () {limit('stale_times')}"
-    yield Alert(name, _routed(very, severity="critical"), "critical", slack, slack)
-    yield Alert(name, _routed(f"{age} > 1", severity="warning"), "warning", slack, slack)
+    yield Alert(name, routed(very, severity="critical"), "critical", slack, slack)
+    yield Alert(name, routed(f"{age} > 1", severity="warning"), "warning", slack, slack)
     interval = held("modeldrift_run_interval_seconds")
     never = f"{interval}\nunless\n{held('modeldrift_run_last_success_timestamp_seconds')}"
     yield Alert(
         "ModelDriftNeverSucceeded",
-        _routed(never, severity="warning"),
+        routed(never, severity="warning"),
         "warning",
         pace.first_success_seconds,
         slack,
     )
     failing = f"{held('modeldrift_run_success')} == 0"
-    yield Alert("ModelDriftRunFailing", _routed(failing, severity="warning"), "warning", two, slack)
+    yield Alert("ModelDriftRunFailing", routed(failing, severity="warning"), "warning", two, slack)
     slow = (
         f"{held('modeldrift_run_duration_seconds')}\n/ {interval}\n"
         f"> on () group_left () {limit('slow_run_share')}"
     )
-    yield Alert("ModelDriftRunSlow", _routed(slow, severity="warning"), "warning", two, two)
+    yield Alert("ModelDriftRunSlow", routed(slow, severity="warning"), "warning", two, two)
     skipped = pace.of("modeldrift_runs_skipped_total")
     span = f"{max(4 * pace.interval_seconds, 5 * MINUTE_SECONDS):.0f}s"
     often = (
@@ -257,7 +271,7 @@ def _run_alerts(pace: Pace) -> Iterator[Alert]:
     )
     yield Alert(
         "ModelDriftRunsSkipped",
-        _routed(often, severity="warning"),
+        routed(often, severity="warning"),
         "warning",
         keep_seconds=two,
     )
@@ -269,7 +283,7 @@ def _age_alerts(pace: Pace) -> Iterator[Alert]:
         f"time() - max without (instance, pod) ({created})\n"
         f"> on () group_left () {limit('reference_age_seconds')}"
     )
-    yield Alert("ModelDriftReferenceOld", _routed(old, severity="warning"), "info", HOUR_SECONDS)
+    yield Alert("ModelDriftReferenceOld", routed(old, severity="warning"), "info", HOUR_SECONDS)
     trained = pace.of("modeldrift_model_trained_timestamp_seconds")
     cadence = pace.of("modeldrift_model_retrain_interval_seconds")
     overdue = (
@@ -277,7 +291,7 @@ def _age_alerts(pace: Pace) -> Iterator[Alert]:
         f"> max without (instance, pod) ({cadence})"
     )
     yield Alert(
-        "ModelDriftRetrainingOverdue", _routed(overdue, severity="warning"), "warning", HOUR_SECONDS
+        "ModelDriftRetrainingOverdue", routed(overdue, severity="warning"), "warning", HOUR_SECONDS
     )
 
 

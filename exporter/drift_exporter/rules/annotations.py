@@ -172,10 +172,25 @@ def _quality(name: str, what: str) -> Text:
     )
 
 
+def _late(summary: str, within: str) -> Text:
+    limit = _query(
+        f"{FOLD} (modeldrift_incident_{within}_seconds{{job=%q,tier=%q}})",
+        *_labels("job", "tier"),
+    )
+    return Text(
+        summary,
+        "Opened {{ $value | humanizeDuration }} ago"
+        + _first(limit, SPAN, before=", limit of tier {{ $labels.tier }} ")
+        + ".",
+        "modeldrift-incidents",
+    )
+
+
 def _texts() -> dict[str, Text]:
     feature = ("job", "model", "feature")
     by_column = ("job", "model", "statistic", "severity")
     fleet, board, health = "modeldrift-fleet", "modeldrift-model", "modeldrift-health"
+    incidents = "modeldrift-incidents"
     # Without the severity: a rule's own labels are not there when its text is made.
     run = ("job", "model")
     return {
@@ -329,6 +344,63 @@ def _texts() -> dict[str, Text]:
             + _of_model("modeldrift_model_retrain_interval_seconds", SPAN, before=", cadence ")
             + ".",
             board,
+        ),
+        "ModelDriftRulesOutdated": Text(
+            "Drift alerts of the model wait another time than its thresholds were made for.",
+            "The thresholds suppose alerts that wait {{ $value | humanizeDuration }}"
+            + since("ModelDriftRulesOutdated", *run)
+            + ". Make the rules anew, or calibrate anew.",
+            board,
+        ),
+        "ModelDriftSelfTestFailed": Text(
+            "The thresholds of the model do not keep their promise of few false alarms.",
+            "On its own past they alarm {{ $value | printf `%.1f` }} times as often as promised, "
+            "limit "
+            + _limit("self_test_times", SHORT)
+            + _of_model("modeldrift_self_test_alarms", SHORT, before="; ", after=" in 90 days")
+            + since("ModelDriftSelfTestFailed", *run)
+            + ".",
+            board,
+        ),
+        "ModelDriftCalibrationFailing": Text(
+            "The thresholds of the model could not be calibrated anew.",
+            "The old ones hold"
+            + _of_model(
+                "modeldrift_calibration_timestamp_seconds",
+                "humanizeTimestamp",
+                before=", they are of ",
+            )
+            + since("ModelDriftCalibrationFailing", *run)
+            + ".",
+            board,
+        ),
+        "ModelDriftIncidentUnacknowledged": _late(
+            "Nobody has acknowledged an incident in time.", "acknowledge_within"
+        ),
+        "ModelDriftIncidentOpenTooLong": _late(
+            "An incident has been open for too long.", "resolve_within"
+        ),
+        "ModelDriftActionFailed": Text(
+            "An action about an incident has failed, or nobody knows how it ended.",
+            "{{ $labels.action }}: {{ $labels.outcome }}, within the last hour. It is not tried "
+            "again by itself.",
+            incidents,
+            ("job",),
+        ),
+        "ModelDriftActionWaiting": Text(
+            "An action has been waiting for its approval for long.",
+            "{{ $labels.action }} has waited for {{ $value | humanizeDuration }}, limit "
+            + _limit("action_waits_seconds", SPAN)
+            + ".",
+            incidents,
+            ("job",),
+        ),
+        "ModelDriftAuditBroken": Text(
+            "The audit log was changed, or entries of it are gone.",
+            "What it says can no longer be relied on. Keep the store as it is and run "
+            "'drift-exporter audit verify'.",
+            incidents,
+            ("job",),
         ),
         "ModelDriftExporterSeriesDropped": Text(
             "Scores are withheld, the exporter has more series than it may have.",

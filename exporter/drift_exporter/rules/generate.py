@@ -12,6 +12,7 @@ from typing import get_args
 from drift_exporter.config import CANARY, Config, ModelConfig, duration_of
 from drift_exporter.rules.alerts import Alert, Pace, exporter_alerts, model_alerts
 from drift_exporter.rules.annotations import TEXTS
+from drift_exporter.rules.response_alerts import calibration_alerts, incident_alerts
 from drift_exporter.rules.recording import Limits, Rule, limit_rules, score_rules
 
 DumpYaml = Callable[[object], str]
@@ -35,6 +36,9 @@ class Options:
 
     exporter_job: str = "drift-exporter"
     """Job of the exporter's scrape config."""
+
+    exporter_url: str = ""
+    """The exporter's root as people reach it; alerts link to its incidents. Empty: no link."""
 
     watchdog: bool = False
     """Whether an alert that always fires is among them."""
@@ -89,16 +93,19 @@ def _groups(
 ) -> list[dict[str, object]]:
     paces = _paces(config, interval_of)
     several = len(paces) > 1
+    waits = {pace.run_interval: pace.two_runs_seconds for pace in paces}
     groups: list[dict[str, object]] = [
-        {"name": "modeldrift-limits", "rules": limit_rules(options.limits)},
+        {"name": "modeldrift-limits", "rules": limit_rules(options.limits, waits)},
         {"name": "modeldrift-scores", "rules": score_rules()},
     ]
     for pace in paces:
-        every = str(duration_of(pace.interval_seconds))
+        every = pace.run_interval
         extra = {"run_interval": every} if several else {}
-        rules = _alerting(model_alerts(pace), options, extra)
+        rules = _alerting([*model_alerts(pace), *calibration_alerts(pace)], options, extra)
         groups.append({"name": f"modeldrift-models-{every}", "rules": rules})
     tier = None if config is None else max((m.tier for m in config.watched), key=TIERS.index)
+    answers = _alerting(incident_alerts(tier), options, {})
+    groups.append({"name": "modeldrift-incidents", "rules": answers})
     own = exporter_alerts(options.exporter_job, paces[0], tier, watchdog=options.watchdog)
     groups.append({"name": "modeldrift-exporter", "rules": _alerting(own, options, {})})
     return groups
@@ -153,12 +160,16 @@ def _alerting_rule(alert: Alert, options: Options, extra: dict[str, str]) -> Rul
         rule["labels"] = labels
     values = "&".join(f"var-{v}={{{{ $labels.{v} | urlquery }}}}" for v in text.variables)
     board = f"{options.dashboards_url.rstrip('/')}/d/{text.board}"
-    rule["annotations"] = {
+    annotations = {
         "summary": text.summary,
         "description": _broken(text.description),
         "runbook_url": f"{options.runbooks_url.rstrip('/')}/{alert.name}.md",
         "dashboard_url": f"{board}?{values}" if values else board,
     }
+    if options.exporter_url and "model" in text.variables:
+        page = f"{options.exporter_url.rstrip('/')}/incidents"
+        annotations["incident_url"] = f"{page}?model={{{{ $labels.model | urlquery }}}}"
+    rule["annotations"] = annotations
     return rule
 
 

@@ -4,6 +4,7 @@ Knows the exporter's metric names and how replicas, windows and severities fold 
 knows no model of anybody and no threshold.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from textwrap import dedent
 
@@ -36,6 +37,9 @@ INFO = "model_severity:modeldrift_model_info:newest"
 RECENT = "model:modeldrift_model_info:recent"
 LIMIT = "modeldrift:alert_limit:constant"
 SHORTEST = "model_window:modeldrift_window_span_seconds:shortest"
+QUIET = "model:modeldrift_model_quiet_until_timestamp_seconds:ahead"
+"""Models whose drift is not alerted on now, because they have a successor."""
+
 AGE = "model:modeldrift_run_age_per_stale_after:ratio"
 FEATURES_OVER = "model_severity:modeldrift_features_over_threshold:count"
 COLUMNS_OVER = "model_severity:modeldrift_columns_over_threshold:count"
@@ -89,6 +93,12 @@ class Limits:
     presence_share: float = 0.8
     """Share of the time that must be known for a drift to count as sustained."""
 
+    action_waits_seconds: float = 4 * 3600
+    """How long an action may wait for its approval."""
+
+    self_test_times: float = 3
+    """Multiple of the budget of false alarms that the self-test may find."""
+
 
 def limit(name: str) -> str:
     """The series of a limit, to compare with ``on ()``."""
@@ -97,16 +107,24 @@ def limit(name: str) -> str:
     return f'{LIMIT}{{limit="{name}"}}'
 
 
-def limit_rules(limits: Limits) -> list[Rule]:
-    """One constant series per limit, so that no alert holds a number."""
-    return [
-        {
-            "record": LIMIT,
-            "expr": f"{getattr(limits, field.name):g}",
-            "labels": {"limit": field.name},
-        }
-        for field in fields(Limits)
-    ]
+WAIT = "two_runs_seconds"
+"""The limit that tells how long the rules make drift alerts wait, by interval."""
+
+
+def wait_limit(run_interval: str) -> str:
+    """The series of how long drift alerts of an interval wait."""
+    return f'{LIMIT}{{limit="{WAIT}", run_interval="{run_interval}"}}'
+
+
+def limit_rules(limits: Limits, waits: Mapping[str, float]) -> list[Rule]:
+    """One constant series per limit, so that no alert holds a number.
+
+    ``waits`` is how many seconds drift alerts wait, by the interval of the runs.
+    """
+    found = [(getattr(limits, field.name), {"limit": field.name}) for field in fields(Limits)]
+    # Whole seconds, as calibration counts them.
+    found += [(int(s), {"limit": WAIT, "run_interval": every}) for every, s in waits.items()]
+    return [{"record": LIMIT, "expr": f"{value:.10g}", "labels": labels} for value, labels in found]
 
 
 def score_rules() -> list[Rule]:
@@ -159,6 +177,14 @@ def _model_rules() -> list[Rule]:
                 - modeldrift_window_start_timestamp_seconds
               )
             )
+            """,
+        ),
+        _rule(
+            QUIET,
+            f"""
+            max without (instance, pod) (
+              last_over_time(modeldrift_model_quiet_until_timestamp_seconds[{HELD}])
+            ) > time()
             """,
         ),
         _rule(

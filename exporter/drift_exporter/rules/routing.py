@@ -11,6 +11,9 @@ from typing import Any, Literal
 EXAMPLE = Path(__file__).parent / "alertmanager"
 CONFIG, TEMPLATES = "alertmanager.yml", ("modeldrift.tmpl", "slack.tmpl", "pagerduty.tmpl")
 
+INCIDENTS = "drift-exporter"
+"""The receiver that keeps incidents: the exporter itself."""
+
 Hours = Literal["always", "never"]
 
 
@@ -27,7 +30,7 @@ class Trial:
     """Whether it is office hours: what arrives must not depend on the clock on the wall."""
 
     webhook_url: str | None = None
-    """Where all alerts go as well, before any other route."""
+    """Address of the exporter's ``/alerts``; None: incidents are not kept."""
 
 
 def example_config() -> Path:
@@ -65,8 +68,7 @@ def write_trial(
         for key in ("group_wait", "group_interval", "repeat_interval"):
             if key in route:
                 route[key] = getattr(trial, key)
-    if trial.webhook_url is not None:
-        _also_to(config, trial.webhook_url)
+    _incidents_to(config, trial.webhook_url)
     for name in TEMPLATES:
         (folder / name).write_text((EXAMPLE / name).read_text(encoding="utf-8"), encoding="utf-8")
     path = folder / CONFIG
@@ -92,7 +94,12 @@ def _routes(route: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _routes(child)
 
 
-def _also_to(config: Any, url: str) -> None:
-    config["route"]["routes"].insert(0, {"receiver": "trial", "continue": True})
-    webhook = {"url": url, "send_resolved": True}
-    config["receivers"].append({"name": "trial", "webhook_configs": [webhook]})
+def _incidents_to(config: Any, url: str | None) -> None:
+    """Give the receiver that keeps incidents its address, or take it and its route away."""
+    if url is None:
+        root = config["route"]
+        root["routes"] = [r for r in root["routes"] if r["receiver"] != INCIDENTS]
+        config["receivers"] = [r for r in config["receivers"] if r["name"] != INCIDENTS]
+    for receiver in config["receivers"]:
+        if receiver["name"] == INCIDENTS:
+            receiver["webhook_configs"][0]["url"] = url

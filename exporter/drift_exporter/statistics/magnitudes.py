@@ -259,6 +259,13 @@ def mean_log(values: Floats, weights: Floats) -> float:
     return float(np.average(np.log10(np.abs(values[there])), weights=weights[there]))
 
 
+def median_size(side: Points) -> float:
+    """The median of ``abs(x)`` of what is not 0; there must be something."""
+    there = side.values != 0
+    sizes = Points(np.abs(side.values[there]), side.weights[there])
+    return float(_quantiles(sizes, np.array([0.5]))[0])
+
+
 def _quantiles(side: Points, levels: Floats) -> Floats:
     order = np.argsort(side.values, kind="stable")
     reached = np.cumsum(side.weights[order])

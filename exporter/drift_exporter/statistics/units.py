@@ -21,6 +21,7 @@ from drift_exporter.statistics.magnitudes import (
     Points,
     explain,
     mean_log,
+    median_size,
     scale_shift,
 )
 
@@ -130,12 +131,13 @@ def unit_change(
     >>> unit_change(was, Points(was.values + 20, was.weights), 5000, 5000) is None
     True
     """
-    if not current.values.size or not reference.values.size:
+    if not current.values.any() or not reference.values.any():
         return None
     noise_rows = 1 / (1 / max(min(rows, POINTS), 1) + 1 / max(min(reference_rows, POINTS), 1))
     best: UnitChange | None = None
     for unit, factor, offset in _candidates(reference, current, noise_rows):
-        changed = Points(reference.values * factor + offset, reference.weights)
+        with np.errstate(over="ignore"):
+            changed = Points(reference.values * factor + offset, reference.weights)
         fit = explain(reference, changed, current, noise_rows)
         if not _believed(fit, unit, factor, offset, (rows, reference_rows)):
             continue
@@ -159,8 +161,8 @@ def _candidates(
     shift, measured = scale_shift(reference, current)
     if shift == 0:
         return
-    # Cells are coarse: where all rows changed, the mean logarithms alone are closer.
-    whole = 10 ** (mean_log(*current) - mean_log(*reference))
+    # Cells are coarse: where all rows changed, the medians alone are closer.
+    whole = median_size(current) / median_size(reference)
     yield "", measured, 0.0
     spread = _log_spread(reference)
     near = np.clip(2 * np.log(10) * spread / np.sqrt(noise_rows), NAMED_WITHIN, 2 * NAMED_WITHIN)

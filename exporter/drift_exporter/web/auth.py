@@ -4,8 +4,6 @@ Knows bcrypt and what it said before; never keeps a password, never knows a rout
 """
 
 import asyncio
-import base64
-import binascii
 import hmac
 import secrets
 from collections import OrderedDict
@@ -13,6 +11,8 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import bcrypt
+
+from drift_exporter.web.credentials import basic_of
 
 _REMEMBERED = 256
 
@@ -33,9 +33,10 @@ class Passwords:
         Only right answers are remembered: wrong ones cannot push them out. A user that does
         not exist costs as much as one that does.
         """
-        user, password = _basic(authorization)
-        if user is None:
+        basic = basic_of(authorization)
+        if basic is None:
             return False
+        user, password = basic
         stored = users.get(user)
         hashed = _nobody(users) if stored is None else stored
         # The hash is part of the key, so a changed password is forgotten by itself. Neither
@@ -56,17 +57,6 @@ class Passwords:
     def close(self) -> None:
         """End the thread that checks."""
         self._worker.shutdown(wait=False, cancel_futures=True)
-
-
-def _basic(authorization: str) -> tuple[str | None, bytes]:
-    scheme, _, encoded = authorization.partition(" ")
-    if scheme.lower() != "basic":
-        return None, b""
-    try:
-        name, colon, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
-        return (name.decode() if colon else None), password
-    except (binascii.Error, UnicodeDecodeError):
-        return None, b""
 
 
 def _matches(password: bytes, hashed: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Protocol
 from drift_exporter.detail import FeatureDetail
 from drift_exporter.snapshot import Run, Snapshot
 from drift_exporter.verdict import Floats
+from drift_exporter.web.desk_parts import Desk, Report
 
 Score = tuple[float | None, str]
 """PSI of a feature, None where it has none, and its state."""
@@ -92,3 +93,9 @@ class WebParts:
     external_url: str = ""
     clock: Callable[[], float] = time.time
     """Seconds since the epoch, from which ages are told."""
+
+    desk: Desk | None = None
+    """Incidents; without it there is nothing of them."""
+
+    report: Report | None = None
+    """Writes reports."""

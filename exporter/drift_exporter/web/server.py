@@ -11,10 +11,16 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from drift_exporter.web.alerts_route import add_alerts
 from drift_exporter.web.api_routes import add_api
+from drift_exporter.web.gate import Passes
+from drift_exporter.web.guard import guard_routes, passes_of
+from drift_exporter.web.incident_api_routes import add_incident_api
+from drift_exporter.web.incident_page_routes import IncidentPages
 from drift_exporter.web.negotiation import Format, accepts_gzip, negotiate
 from drift_exporter.web.page_routes import PageRoutes
 from drift_exporter.web.parts import WebParts
+from drift_exporter.web.roles import API
 
 
 def create_app(parts: WebParts) -> FastAPI:
@@ -24,9 +30,10 @@ def create_app(parts: WebParts) -> FastAPI:
     app = _Exporter(
         f"{prefix}/{telemetry}",
         parts,
+        passes_of(prefix, parts.desk),
         title="drift-exporter",
         version=parts.version,
-        openapi_url=f"{prefix}/api/v1/openapi.json",
+        openapi_url=f"{prefix}{API}/openapi.json",
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -35,7 +42,12 @@ def create_app(parts: WebParts) -> FastAPI:
     _add_health(app, prefix, parts)
     _add_probe(app, prefix, parts)
     PageRoutes(parts, telemetry).add_to(app, prefix)
-    add_api(app, f"{prefix}/api/v1", parts)
+    add_api(app, f"{prefix}{API}", parts)
+    if parts.desk is not None:
+        add_alerts(app, prefix, parts, parts.desk)
+        IncidentPages(parts, telemetry, parts.desk).add_to(app, prefix)
+        add_incident_api(app, f"{prefix}{API}", parts, parts.desk)
+    guard_routes(app, prefix, parts.desk)
     if prefix:
         _lead_to(app, prefix)
     return app
@@ -44,8 +56,11 @@ def create_app(parts: WebParts) -> FastAPI:
 class _Exporter(FastAPI):
     """Answers scrapes itself, before anything of the framework runs."""
 
-    def __init__(self, metrics_path: str, parts: WebParts, **settings: Any) -> None:
+    def __init__(
+        self, metrics_path: str, parts: WebParts, passes: Passes, **settings: Any
+    ) -> None:
         super().__init__(**settings)
+        self.passes = passes
         self._metrics_path = metrics_path
         self._web_parts = parts
 

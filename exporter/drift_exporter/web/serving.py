@@ -76,7 +76,13 @@ class Server:
             raise
         self.addresses = tuple(Address(*listener.getsockname()[:2]) for listener in sockets)
         self.scheme = "https" if encrypted else "http"
-        gate = Gate(self._app, live, headers=pages.HEADERS, max_body_bytes=self._limits.body_bytes)
+        gate = Gate(
+            self._app,
+            live,
+            headers=pages.HEADERS,
+            max_body_bytes=self._limits.body_bytes,
+            passes=getattr(self._app, "passes", None),
+        )
         context = NewestContext.of(live) if live and encrypted else None
         self._running = _Running(_config(gate, context, self._limits), gate, sockets)
 
