@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,9 +139,7 @@ def model(**settings: object) -> ModelConfig:
     )
 
 
-def job(
-    store: Store, source: Ledger | None = None, of: Profile | None = None, **settings: object
-) -> Job:
+def job(store: Store, source: Ledger | None = None, of: Profile | None = None, **settings: Any) -> Job:
     """The model's job, once every quarter of an hour."""
     return Job(model(**settings), of or profile(), source or Ledger(), store, 900.0)
 
@@ -158,11 +157,13 @@ def keep(made: Job, slices: Mapping[SliceKey, Vector], start: int, end: int) -> 
     )
 
 
-def total(slices: Mapping[SliceKey, Vector], start: int, end: int, *split: str) -> NDArray[np.int64]:
+def total(
+    slices: Mapping[SliceKey, Vector], start: int, end: int, *split: str
+) -> NDArray[np.int64]:
     """The sum of the slices that start in ``[start, end)``."""
     wanted = split or ("", "")
-    return np.sum(
-        [v for k, v in slices.items() if start <= k.start < end and k[1:] == wanted],
-        axis=0,
-        dtype=np.int64,
-    )
+    found = profile().layout.zeros()
+    for key, vector in slices.items():
+        if start <= key.start < end and key[1:] == wanted:
+            found += vector
+    return found

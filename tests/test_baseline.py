@@ -15,7 +15,20 @@ from drift_exporter.job import Job
 from drift_exporter.judging import judge_window, stored_counts
 from drift_exporter.statistics.divergences import psi
 from drift_exporter.store import Store, open_store
-from past_counts import AGES, DAY, HOUR, MONDAY, OLDER, SLICE, Ledger, drawn, job, keep, profile, total
+from past_counts import (
+    AGES,
+    DAY,
+    HOUR,
+    MONDAY,
+    OLDER,
+    SLICE,
+    Ledger,
+    drawn,
+    job,
+    keep,
+    profile,
+    total,
+)
 
 NOON = MONDAY + 20 * DAY + 12 * HOUR
 """Noon of a Sunday."""
@@ -80,7 +93,9 @@ def test_a_window_never_overlaps_its_reference(
     """Whenever a window begins, its past has ended at least the gap before, at a midnight."""
     made = job(store, reference={"kind": kind, "span": f"{span}d", "gap": f"{gap}d"})
     start = MONDAY + at * SLICE
-    keep(made, drawn(MONDAY - 60 * DAY, MONDAY - 60 * DAY + SLICE), MONDAY - 60 * DAY, start + SLICE)
+    keep(
+        made, drawn(MONDAY - 60 * DAY, MONDAY - 60 * DAY + SLICE), MONDAY - 60 * DAY, start + SLICE
+    )
     past = made.baselines._past(start)
 
     assert past.end <= start - gap * DAY < past.end + DAY
@@ -132,7 +147,9 @@ def test_a_seasonal_reference_is_the_same_hours(store: Store) -> None:
 
     # Before Saturday's midnight: two whole weekends, 5 and 6 and 12 and 13 days after Monday.
     same = [day for day in range(19) if day % 7 >= 5]
-    by_hand = [total(slices, MONDAY + d * DAY + 11 * HOUR, MONDAY + d * DAY + 12 * HOUR) for d in same]
+    by_hand = [
+        total(slices, MONDAY + d * DAY + 11 * HOUR, MONDAY + d * DAY + 12 * HOUR) for d in same
+    ]
     assert found.counts[ALL_ROWS].tolist() == np.sum(by_hand, axis=0).tolist()
 
 

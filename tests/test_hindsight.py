@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,11 +76,11 @@ def assert_same(found: Snapshot, expected: Snapshot) -> None:
             same_arrays(segment.thresholds, known.thresholds)
 
 
-def same_arrays(found: Mapping[object, object], expected: Mapping[object, object]) -> None:
+def same_arrays(found: Mapping[Any, Any], expected: Mapping[Any, Any]) -> None:
     """Arrays under the same names that are equal, NaN to NaN."""
     assert found.keys() == expected.keys()
     for name, values in expected.items():
-        assert np.array_equal(found[name], values, equal_nan=True), name  # type: ignore[arg-type]
+        assert np.array_equal(found[name], values, equal_nan=True), name
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,7 @@ def same_arrays(found: Mapping[object, object], expected: Mapping[object, object
     ],
 )
 def test_hindsight_is_what_the_runs_said(
-    store: Store, tmp_path: Path, settings: dict[str, object], step: int
+    store: Store, tmp_path: Path, settings: dict[str, Any], step: int
 ) -> None:
     """A past span is judged as runs at the same times judged it: scores, thresholds, verdicts,
     segments, whatever windows are compared with."""
@@ -110,9 +112,7 @@ def test_hindsight_is_what_the_runs_said(
         backwards = replace(backwards, calibration=calibrated(backwards, known, end))
 
     live = open_store(f"sqlite:///{tmp_path / 'live.db'}", now=MONDAY)
-    forwards = replace(
-        job(live, Ledger(slices), of, **settings), calibration=backwards.calibration
-    )
+    forwards = replace(job(live, Ledger(slices), of, **settings), calibration=backwards.calibration)
     keep(forwards, slices, MONDAY, start)
     snapshot, times = check.empty_snapshot(forwards), []
     for at, found in judged(backwards, start, end, step):
@@ -146,7 +146,8 @@ def stored(made: check.Job, start: int, end: int) -> dict[SliceKey, list[int]]:
 
 @settings(max_examples=12)
 @given(
-    st.integers(0, 60), st.integers(1, 60), st.none() | st.tuples(st.integers(0, 80), st.integers(1, 30)),
+    st.integers(0, 60), st.integers(1, 60), 
+    st.none() | st.tuples(st.integers(0, 80), st.integers(1, 30)),
     st.integers(0, 2**32 - 1),
 )  # fmt: skip
 def test_each_row_is_counted_once(
@@ -178,7 +179,7 @@ def test_each_row_is_counted_once(
         expected = {k: v.tolist() for k, v in slices.items() if low <= k.start < high}
         assert stored(made, MONDAY, MONDAY + 130 * hour) == expected
         covered = sorted([*source.asked, *spans])
-        assert all(a[1] == b[0] for a, b in zip(covered, covered[1:], strict=False))
+        assert all(a[1] == b[0] for a, b in pairwise(covered))
         assert rows == 3 * sum((span.end - span.start) // SLICE for span in source.asked)
         assert all(span.end - span.start <= PIECE_SECONDS for span in source.asked)
         assert missing(made, start, end) is None

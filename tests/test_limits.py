@@ -151,7 +151,8 @@ def test_without_calibrated_columns_nothing_follows() -> None:
     made = limits("a", thresholds={})
 
     few, many = (
-        made.of_window(compared(12, rows, rows), shares(), Natural(1e-4, {})) for rows in (100, 10**6)
+        made.of_window(compared(12, rows, rows), shares(), Natural(1e-4, {}))
+        for rows in (100, 10**6)
     )
 
     assert few == many == {

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
-def counted(store: Store, days: float, **settings: object) -> Job:
+def counted(store: Store, days: float, **settings: Any) -> Job:
     """A job whose store has so many quiet days before `NOW`."""
     made = job(store, Ledger(QUIET), **{"thresholds": "calibrated", **settings})
     if days:
@@ -79,7 +80,7 @@ def known(made: Job, age_days: float, method: Method, *, tested: float | None) -
 def test_what_is_due(
     store: Store,
     days: float,
-    settings: dict[str, object],
+    settings: dict[str, Any],
     age: float | None,
     method: Method | None,
     tested: float | None,
@@ -89,7 +90,8 @@ def test_what_is_due(
     nothing else."""
     made = job(store, **{"thresholds": "calibrated", **settings})
     if days:
-        keep(made, drawn(NOW - days * DAY, NOW), NOW - days * DAY, NOW)
+        start = NOW - int(days * DAY)
+        keep(made, drawn(start, NOW), start, NOW)
     if age is not None and method is not None:
         made = known(made, age, method, tested=tested)
 
@@ -110,7 +112,7 @@ def test_what_is_due(
     ],
 )
 def test_another_promise_is_calibrated_at_once(store: Store, changed: dict[str, object]) -> None:
-    """A calibration that was made for other rules or columns is not kept for the rest of its week."""
+    """What was calibrated for other rules or columns is not kept for the rest of its week."""
     made = known(counted(store, 28), 1.0, Method.HISTORY, tested=0.1)
     same = replace(made, model=made.model)
     other = replace(counted(store, 0, **changed), calibration=made.calibration)
@@ -213,7 +215,9 @@ def test_a_calibration_is_in_force_once_it_is_stored(store: Store) -> None:
 def other_bins() -> Profile:
     """The same columns, but ages split elsewhere."""
     age, city = profile().features
-    return replace(profile(), features=(replace(age, bins=NumericBins((35.0, 55.0), 18.0, 90.0)), city))
+    return replace(
+        profile(), features=(replace(age, bins=NumericBins((35.0, 55.0), 18.0, 90.0)), city)
+    )
 
 
 def test_other_bins_drop_the_calibration(store: Store) -> None:
@@ -325,10 +329,14 @@ def test_the_self_test_counts_what_alerts_would_have_said(store: Store) -> None:
 
     assert kept is not None
     assert broken is not None
-    assert (kept.history_days, kept.in_sample) == (pytest.approx(28), True)
+    assert kept.in_sample
+    assert kept.history_days == pytest.approx(28)
     assert kept.alarms_per_90_days < 20 * 3
     assert broken.alarms_per_90_days > 20 * 10
-    assert self_tested(ready, history_of(counted(store, 0), NOW - 27.5 * DAY), NOW, in_sample=False) is None
+    assert (
+        self_tested(ready, history_of(counted(store, 0), NOW - 27.5 * DAY), NOW, in_sample=False)
+        is None
+    )
 
 
 def test_excluded_incidents_are_not_the_past(store: Store) -> None:

@@ -217,9 +217,7 @@ def test_without_a_usable_past_the_form_is_analytic(
 
     found = calibrated(made, history_of(made, now), now)
 
-    assert [(c.method, c.reason) for c in found.windows.values()] == [
-        (Method.ANALYTIC, reason)
-    ] * 2
+    assert [(c.method, c.reason) for c in found.windows.values()] == [(Method.ANALYTIC, reason)] * 2
     assert found.created == now
     ready = dataclasses.replace(made, calibration=found)
     assert all(0 < natural.alpha < 0.1 for natural in ready.naturals.values())

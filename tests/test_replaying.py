@@ -34,9 +34,20 @@ from drift_exporter.demo.files import write_history
 from drift_exporter.demo.stage import SEED
 from drift_exporter.errors import ReplayError
 from drift_exporter.metrics.exposition import Exposition, no_health
+from drift_exporter.metrics.families import FAMILIES
 from drift_exporter.profiles import make_profile
 from drift_exporter.reading.opening import open_source
-from drift_exporter.replaying import Episode, Message, Outcome, compare, render, replay
+from drift_exporter.replaying import (
+    Episode,
+    Message,
+    Outcome,
+    compare,
+    openmetrics,
+    openmetrics_files,
+    past,
+    render,
+    replay,
+)
 from drift_exporter.rules import generate
 from drift_exporter.rules.routing import CONFIG, EXAMPLE
 from drift_exporter.snapshot import FeatureInfo, Run, Snapshot, WindowResult
@@ -47,7 +58,6 @@ from drift_exporter.verdict import Reason, State, Verdict
 MONDAY = 1_767_571_200
 MINUTE, HOUR = 60, 3600
 HOURS = 5
-"""More than a day: what is evaluated at once ends in between."""
 
 ALERTMANAGER = cast(Mapping[str, Any], load_yaml(EXAMPLE / CONFIG))
 Timed = list[tuple[int, Snapshot]]
@@ -165,12 +175,21 @@ def scrapes(snapshots: Timed) -> dict[str, list[str]]:
     return series
 
 
-def test_alerts_are_those_that_prometheus_fires(tmp_path: Path) -> None:
-    """Two models, all rules, 26 hours: at each minute the same alerts fire as in Prometheus."""
+def two_models() -> Timed:
+    """Two models that wander, one at whole minutes and one not."""
     generator = random.Random(SEED)  # noqa: S311 - a fixed seed, no secret
-    even = list(wandering("even", "high", 0, generator))
-    odd = list(wandering("odd", "low", 37, generator))
-    snapshots = sorted([*even, *odd], key=lambda found: found[0])
+    even = wandering("even", "high", 0, generator)
+    odd = wandering("odd", "low", 37, generator)
+    return sorted([*even, *odd], key=lambda found: found[0])
+
+
+def test_alerts_are_those_that_prometheus_fires(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two models, all rules, hours: at each minute the same alerts fire as in Prometheus."""
+    # What is evaluated at once ends in between, as it does after each day.
+    monkeypatch.setattr(past, "LONGEST_SLICE_SECONDS", 2 * HOUR)
+    snapshots = two_models()
     rules = generate(TWO_MODELS, dump_yaml)
     (tmp_path / "rules.yml").write_text(rules)
 
@@ -189,7 +208,7 @@ def test_alerts_are_those_that_prometheus_fires(tmp_path: Path) -> None:
             "eval_time": f"{minute}m",
             "exp_samples": [{"labels": labels, "value": 1} for labels in sorted(fires[minute])],
         }
-        for minute in range((outcome.end - MONDAY) // MINUTE)
+        for minute in range(min(HOURS * 60, (outcome.end - MONDAY) // MINUTE))
     ]
     series = [{"series": k, "values": " ".join(v)} for k, v in scrapes(snapshots).items()]
     unit = {
@@ -213,6 +232,63 @@ def test_alerts_are_those_that_prometheus_fires(tmp_path: Path) -> None:
         "ModelDriftMonitorStale",
         "ModelDriftReferenceOld",
         "ModelDriftSustained",
+    }
+
+
+def dumped(blocks: Path) -> dict[str, list[tuple[float, str]]]:
+    """Samples of blocks by their series: times in seconds and values."""
+    command = ["promtool", "tsdb", "dump", str(blocks)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found: dict[str, list[tuple[float, str]]] = defaultdict(list)
+    for line in lines.splitlines():
+        series, value, time = line.rsplit(" ", 2)
+        found[series].append((int(time) / 1000, value))
+    return found
+
+
+def test_written_series_are_those_that_were_scraped(tmp_path: Path) -> None:
+    """In blocks of the text each minute shows what a scrape found, and nothing that had ended."""
+    snapshots = two_models()
+    for path in openmetrics_files(snapshots, tmp_path / "text", file_seconds=2 * HOUR):
+        command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet", str(path)]
+        subprocess.run([*command, str(tmp_path / "blocks")], capture_output=True, check=True)
+
+    shown: dict[int, dict[str, float]] = defaultdict(dict)
+    for series, found in dumped(tmp_path / "blocks").items():
+        pairs = dict(pair.split("=", 1) for pair in series[1:-1].split(", "))
+        name = json.loads(pairs.pop("__name__"))
+        key = f"{name} {sorted((k, json.loads(v)) for k, v in pairs.items())}"
+        for (time, value), (following, _) in zip(
+            sorted(found), [*sorted(found)[1:], (np.inf, "")], strict=True
+        ):
+            first = -int((MONDAY - time) // MINUTE)
+            last = min(following - 1, time + 300)
+            for minute in range(first, int((last - MONDAY) // MINUTE) + 1):
+                shown[minute][key] = float(value)
+    expected: dict[int, dict[str, float]] = defaultdict(dict)
+    for series, values in scrapes(snapshots).items():
+        name, _, rest = series.partition("{")
+        labels = dict(pair.split("=", 1) for pair in rest[:-1].split(","))
+        key = (
+            f"{name} {sorted((k, json.loads(v)) for k, v in labels.items() if v != json.dumps(''))}"
+        )
+        shift = MONDAY if name.endswith("_timestamp_seconds") else 0
+        for minute, value in enumerate(values):
+            if value != "stale" and name != "up":
+                expected[minute][key] = float(value) + shift
+    last = (max(time for time, _ in snapshots) - MONDAY) // MINUTE
+    for minute in range(last):
+        assert shown[minute] == expected[minute], minute
+
+
+def test_the_text_is_one_stream() -> None:
+    """The text as a whole has one head and one end, whatever spans it has."""
+    lines = "".join(openmetrics(two_models())).splitlines()
+
+    assert lines[-1] == "# EOF"
+    assert sum(line.startswith("#") for line in lines) == 2 * len(FAMILIES) + 1
+    assert {line.split("{")[0] for line in lines if not line.startswith("#")} <= {
+        family.name for family in FAMILIES
     }
 
 

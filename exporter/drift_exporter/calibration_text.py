@@ -15,7 +15,7 @@ from drift_exporter.promise import series_name
 from drift_exporter.scoring import kept_bins
 from drift_exporter.statistics.baselines import Kind
 from drift_exporter.statistics.power import smallest_psi, smallest_shift
-from drift_exporter.verdict import Floats
+from drift_exporter.verdict import Floats, Integers
 
 TOO_NOISY_SHIFT = 1.0
 """A column of which not even a shift by one standard deviation is found is too noisy alone."""
@@ -83,7 +83,7 @@ def powers(job: Job, history: History) -> list[ColumnPower]:
     found: dict[str, list[WindowPower]] = {}
     limits = {}
     for window, rows in sizes.items():
-        bins = kept_bins(profile.counts, profile.counts, profile.layout)[1]
+        bins = _usual_bins(job, rows)
         n = np.full(len(profile.features), float(rows))
         compared = Compared(bins, n, reference.rows)
         thresholds = job.limits.of_window(compared, reference.rates, job.naturals[window])
@@ -117,6 +117,13 @@ def powers(job: Job, history: History) -> list[ColumnPower]:
     ]
 
 
+def _usual_bins(job: Job, rows: int) -> Integers:
+    """Bins that a window of so many rows compares: few rows leave its thin bins pooled."""
+    counts, layout = job.reference.counts, job.profile.layout
+    window = np.rint(counts * (rows / max(layout.rows(counts), 1))).astype(np.int64)
+    return kept_bins(counts, window, layout)[1]
+
+
 def _alarms(job: Job, limit: Floats, rows: int) -> Floats:
     """False alarms of each column in 90 days at its threshold."""
     leading, profile = job.promise.leading, job.profile
@@ -125,7 +132,7 @@ def _alarms(job: Job, limit: Floats, rows: int) -> Floats:
     values = np.full(len(names), np.nan)
     bins = np.full(len(names), 2)
     reference_rows = np.ones(len(names))
-    kept = kept_bins(profile.counts, profile.counts, profile.layout)[1]
+    kept = _usual_bins(job, rows)
     for j, name in enumerate(names):
         if name.statistic == "psi" and name.column in at:
             i = at[name.column]

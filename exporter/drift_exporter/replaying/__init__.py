@@ -7,7 +7,7 @@ the exporter's process are not in a snapshot, so only alerts about models are in
 
 from drift_exporter.replaying.messages import Episode, Message
 from drift_exporter.replaying.outcome import Outcome, compare, render
-from drift_exporter.replaying.replay import replay
+from drift_exporter.replaying.past import replay
 from drift_exporter.replaying.series import openmetrics, openmetrics_files
 
 __all__ = [

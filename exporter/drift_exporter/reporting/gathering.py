@@ -13,6 +13,7 @@ from drift_exporter.errors import IncidentError, StoreError
 from drift_exporter.incident import Incident
 from drift_exporter.reporting.answers import times_of
 from drift_exporter.reporting.cases import alert_facts, case_facts, step_facts
+from drift_exporter.reporting.evidence import evidence
 from drift_exporter.reporting.facts import (
     FORMAT_VERSION,
     CaseReport,
@@ -122,7 +123,7 @@ def _case(store: Store, config: Config, incident_id: int, now: float) -> CaseRep
         history=tuple(_history(store, model, incident, drawn, now)) if model else (),
         audit_entries=tuple(_entries_of(store, incident_id)),
         integrity=_integrity(store),
-        retrospective=retrospective(case, alerts, timeline, analysis),
+        retrospective=retrospective(case, alerts, timeline, evidence(analysis)),
     )
 
 
@@ -225,18 +226,15 @@ def _integrity(store: Store) -> IntegrityFacts:
 
 def _drawn(analysis: Mapping[str, Any] | None) -> Mapping[str, float | None]:
     """Columns that lead the analysis, with the limit of their PSI."""
-    found: dict[str, float | None] = {}
-    for each in (analysis or {}).get("features") or ():
-        if each.get("verdict") in ("none", "not_evaluated") or len(found) == DRAWN_COLUMNS:
-            continue
-        found[str(each.get("feature"))] = each.get("limit")
-    return found
+    seen = evidence(analysis)
+    leading = [one for one in seen.features if one.told] if seen else []
+    return {one.feature: one.limit for one in leading[:DRAWN_COLUMNS]}
 
 
 def _labelled(labels: Sequence[Mapping[str, str]]) -> Mapping[str, float | None]:
     """Columns that the alerts name."""
     names = [found.get("feature") or found.get("output") for found in labels]
-    return {name: None for name in dict.fromkeys(names) if name} if any(names) else {}
+    return {name: None for name in names if name}
 
 
 def _history(

@@ -3,10 +3,10 @@
 Pure: facts in, geometry out. Knows no colour and no page.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from drift_exporter.reporting.evidence import BinSeen, FeatureSeen
 from drift_exporter.reporting.facts import CaseFacts, MonitoringFacts, Series
 from drift_exporter.reporting.words import number, percent, utc
 
@@ -143,29 +143,31 @@ def curve(series: Series, marks: Sequence[tuple[float, str]]) -> Curve | None:
     )
 
 
-def bars(analysis: Mapping[str, Any] | None) -> Iterator[Bars]:
+def bars(features: Sequence[FeatureSeen]) -> tuple[Bars, ...]:
     """The bins of the leading columns, as the analysis keeps them."""
-    drawn = 0
-    for feature in (analysis or {}).get("features") or ():
-        bins = feature.get("bins") or ()
-        if drawn == DRAWN_COLUMNS or feature.get("verdict") in ("none", "not_evaluated"):
-            return
-        if bins:
-            drawn += 1
-            yield _bars(str(feature.get("feature", "")), bins)
+    leading = [feature for feature in features if feature.told and feature.bins]
+    return tuple(_bars(feature.feature, feature.bins) for feature in leading[:DRAWN_COLUMNS])
 
 
-def _bars(column: str, bins: Sequence[Mapping[str, Any]]) -> Bars:
-    shares = [(float(b["reference_share"]), float(b["current_share"])) for b in bins]
-    most = max((value for pair in shares for value in pair), default=0.0) or 1.0
+def _bars(column: str, bins: Sequence[BinSeen]) -> Bars:
+    most = max(max(found.reference_share, found.current_share) for found in bins) or 1.0
     room = WIDTH - LEFT - 60
-    found = []
-    for i, (found_bin, (before, now)) in enumerate(zip(bins, shares, strict=True)):
-        name = str(found_bin.get("interval", ""))
-        text = f"{name}: {percent(before)} in the reference, {percent(now)} in the window"
-        width = (round(room * share / most, 1) for share in (before, now))
-        found.append(Bar(30 * i, _short(name), *width, text))
-    return Bars(column, tuple(found), 30 * len(found), f"Shares of rows in bins of {column}")
+    return Bars(
+        column,
+        tuple(
+            Bar(
+                30 * i,
+                _short(found.interval),
+                round(room * found.reference_share / most, 1),
+                round(room * found.current_share / most, 1),
+                f"{found.interval}: {percent(found.reference_share)} in the reference, "
+                f"{percent(found.current_share)} in the window",
+            )
+            for i, found in enumerate(bins)
+        ),
+        30 * len(bins),
+        f"Shares of rows in bins of {column}",
+    )
 
 
 def strips(
@@ -199,7 +201,8 @@ def strips(
         pieces[case.model].append(piece(case.opened, end, case.severity, text))
     return Strips(
         strips=tuple(
-            Strip(26 * i, _short(name), tuple(found)) for i, (name, found) in enumerate(pieces.items())
+            Strip(26 * i, _short(name), tuple(found))
+            for i, (name, found) in enumerate(pieces.items())
         ),
         height=26 * len(names) + 20,
         start=utc(since),

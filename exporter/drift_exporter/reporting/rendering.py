@@ -21,7 +21,7 @@ from drift_exporter.config import Config
 from drift_exporter.reporting import plots, words
 from drift_exporter.reporting.facts import CaseReport, SpanReport
 from drift_exporter.reporting.gathering import facts
-from drift_exporter.reporting.retrospective import told
+from drift_exporter.reporting.evidence import evidence
 from drift_exporter.store import Store
 
 Format = Literal["markdown", "html", "json"]
@@ -90,10 +90,14 @@ def render(found: SpanReport | CaseReport, format: Format) -> str:  # noqa: A002
     if format == "json":
         return json.dumps(plain(found), ensure_ascii=False, allow_nan=False, indent=2) + "\n"
     name = "incident" if isinstance(found, CaseReport) else "span"
+    values: dict[str, Any] = {"report": found}
+    if isinstance(found, CaseReport):
+        values["analysis"] = evidence(found.analysis)
     if format == "markdown":
-        text = _MARKDOWN_PAGES.get_template(f"{name}.md").render(report=found)
+        text = _MARKDOWN_PAGES.get_template(f"{name}.md").render(values)
         return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
-    return _HTML_PAGES.get_template(f"{name}.html").render(report=found, **_pictures(found))
+    text = _HTML_PAGES.get_template(f"{name}.html").render(values | _pictures(found))
+    return text.encode(errors="replace").decode()
 
 
 def plain(value: Any) -> Any:
@@ -118,15 +122,15 @@ def _pictures(found: SpanReport | CaseReport) -> dict[str, Any]:
         return {"strips": drawn}
     case = found.incident
     moments = [(case.opened, "opened")]
-    began = ((found.analysis or {}).get("since") or {}).get("start")
-    if isinstance(began, int | float):
-        moments.append((began, "began"))
+    seen = evidence(found.analysis)
+    if seen is not None and seen.since is not None and seen.since.start is not None:
+        moments.append((seen.since.start, "began"))
     if case.resolved is not None:
         moments.append((case.resolved, "resolved"))
     curves = [plots.curve(series, moments) for series in found.history]
     return {
         "curves": [drawn for drawn in curves if drawn is not None],
-        "bars": list(plots.bars(found.analysis)),
+        "bars": plots.bars(seen.features if seen else ()),
     }
 
 
@@ -162,21 +166,20 @@ def _environment(finalize: Callable[[Any], Any] | None) -> Environment:
     )
     shown: tuple[Callable[..., str], ...] = (
         words.counts,
-        words.length,
         words.named,
         words.number,
         words.percent,
         words.utc,
     )
     environment.filters |= {word.__name__: word for word in shown}
-    environment.filters["told"] = told
+    environment.filters["length_"] = words.length
     environment.globals |= {
         "style": Markup(_STYLE),  # noqa: S704 - our own file, no input
         "policy": _POLICY,
         "width": plots.WIDTH,
         "height": plots.HEIGHT,
         "left": plots.LEFT,
-        "none": words.NONE,
+        "dash": words.NONE,
     }
     return environment
 

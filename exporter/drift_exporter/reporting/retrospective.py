@@ -3,9 +3,9 @@
 Pure: facts in, sections out. It blames nobody: it asks about the system.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
+from drift_exporter.reporting.evidence import Evidence
 from drift_exporter.reporting.facts import ActionFacts, AlertFacts, CaseFacts, Section, StepFacts
 from drift_exporter.reporting.words import length, named, utc
 
@@ -16,18 +16,18 @@ def retrospective(
     case: CaseFacts,
     alerts: Sequence[AlertFacts],
     timeline: Sequence[StepFacts],
-    analysis: Mapping[str, Any] | None,
+    seen: Evidence | None,
 ) -> tuple[Section, ...]:
     """The sections of the template, filled as far as the records go."""
     return (
         Section(
             "What happened",
-            tuple(_what(case, analysis)),
+            tuple(_what(case, seen)),
             ("In two sentences for somebody who was not there: what happened?",),
         ),
         Section(
             "Impact",
-            tuple(_impact(case, analysis)),
+            tuple(_impact(case, seen)),
             (
                 "Which decisions were made on affected predictions, how many, and about whom?",
                 "Was anybody harmed or treated unfairly? Are decisions to be looked at again?",
@@ -37,7 +37,7 @@ def retrospective(
         ),
         Section(
             "Detection",
-            tuple(_detection(case, alerts, analysis)),
+            tuple(_detection(case, alerts, seen)),
             (
                 "Could it have been noticed earlier, and by what?",
                 "Did anybody outside notice it before the alert did?",
@@ -45,7 +45,7 @@ def retrospective(
         ),
         Section(
             "Causes",
-            tuple(str(note) for note in list((analysis or {}).get("notes") or ())[:_MOST_NOTES]),
+            seen.notes[:_MOST_NOTES] if seen else (),
             (
                 "What changed, in which system, and when?",
                 "Why did nothing stop it before it reached the model?",
@@ -70,26 +70,26 @@ def retrospective(
     )
 
 
-def _what(case: CaseFacts, analysis: Mapping[str, Any] | None) -> Iterator[str]:
+def _what(case: CaseFacts, seen: Evidence | None) -> Iterator[str]:
     yield case.headline
     kind = named(case.classification) if case.classification else "not analysed"
     yield f"Model {case.model}, {case.severity}, {case.cause}; classified as {kind}."
-    if (analysis or {}).get("recommendation"):
-        yield f"Recommended first: {(analysis or {})['recommendation']}"
+    if seen and seen.recommendation:
+        yield f"Recommended first: {seen.recommendation}"
 
 
-def _impact(case: CaseFacts, analysis: Mapping[str, Any] | None) -> Iterator[str]:
+def _impact(case: CaseFacts, seen: Evidence | None) -> Iterator[str]:
     ended = case.resolved
     lasted = f"for {length(case.to_resolve_seconds)}" if ended else "and is not over"
     yield f"It was known from {utc(case.opened)} {lasted}."
-    if analysis and analysis.get("rows"):
-        yield f"The window that it was judged on had {analysis['rows']} rows."
+    if seen and seen.rows:
+        yield f"The window that it was judged on had {seen.rows} rows."
 
 
 def _detection(
-    case: CaseFacts, alerts: Sequence[AlertFacts], analysis: Mapping[str, Any] | None
+    case: CaseFacts, alerts: Sequence[AlertFacts], seen: Evidence | None
 ) -> Iterator[str]:
-    began = ((analysis or {}).get("since") or {}).get("start")
+    began = seen.since.start if seen and seen.since else None
     if began is not None:
         yield (
             f"By the counts it began at {utc(began)}; the alert fired {_after(case.opened, began)}."

@@ -12,8 +12,8 @@ from typing import get_args
 from drift_exporter.config import CANARY, Config, ModelConfig, duration_of
 from drift_exporter.rules.alerts import Alert, Pace, exporter_alerts, model_alerts
 from drift_exporter.rules.annotations import TEXTS
-from drift_exporter.rules.response_alerts import calibration_alerts, incident_alerts
 from drift_exporter.rules.recording import Limits, Rule, limit_rules, score_rules
+from drift_exporter.rules.response_alerts import calibration_alerts, incident_alerts
 
 DumpYaml = Callable[[object], str]
 IntervalOf = Callable[[ModelConfig], float]

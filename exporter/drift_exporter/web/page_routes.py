@@ -3,6 +3,7 @@
 Knows paths, parameters and codes of pages; never a template, a store or a clock of its own.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -10,16 +11,23 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
+from drift_exporter.errors import StoreError
+from drift_exporter.incident import ACTIVE, Incident
 from drift_exporter.snapshot import Snapshot
 from drift_exporter.verdict import State
 from drift_exporter.web import pages
 from drift_exporter.web.any_path import ANYTHING
+from drift_exporter.web.credentials import PERSON
 from drift_exporter.web.parts import WebParts
 from drift_exporter.web.past import SPANS, feature_of, psi_of
+from drift_exporter.web.roles import Need
 from drift_exporter.web.views import fleet, model_view
 
 MOST_RUNS = 100
 """Runs that a page shows."""
+
+
+MOST_INCIDENTS = 1000
 
 
 @dataclass(frozen=True)
@@ -40,9 +48,11 @@ class PageRoutes:
         ):
             app.add_route(f"{prefix}{path}", answer, methods=["GET"])
 
-    def first(self, _: Request) -> Response:
+    def first(self, request: Request) -> Response:
         """All models."""
-        return HTMLResponse(pages.fleet_page(self._frame("./"), fleet(self.parts.snapshots())))
+        going_on = Counter(incident.model for incident in self._going_on(request))
+        models = fleet(self.parts.snapshots())
+        return HTMLResponse(pages.fleet_page(self._frame("./"), models, going_on))
 
     def model(self, request: Request) -> Response:
         """One model: every feature."""
@@ -62,8 +72,9 @@ class PageRoutes:
         )
         ends = [end for found in past.values() for end in found[0]]
         seconds = max(ends, default=0) - min(ends, default=0)
+        going_on = self._going_on(request, snapshot.model)
         return HTMLResponse(
-            pages.model_page(self._frame("../"), snapshot, view, chosen, seconds, error)
+            pages.model_page(self._frame("../"), snapshot, view, chosen, seconds, error, going_on)
         )
 
     def feature(self, request: Request) -> Response:
@@ -103,8 +114,30 @@ class PageRoutes:
         return next((s for s in self.parts.snapshots() if s.model == name), None)
 
     def _frame(self, root: str) -> pages.Frame:
-        parts = self.parts
-        return pages.Frame(root, parts.clock(), parts.version, parts.revision, self.telemetry)
+        return frame_of(self.parts, root, self.telemetry)
+
+    def _going_on(self, request: Request, model: str | None = None) -> list[Incident]:
+        """Incidents that go on, as far as who asks may see them."""
+        desk = self.parts.desk
+        if desk is None or (desk.people.restricted and not request.scope[PERSON].may(Need.VIEWER)):
+            return []
+        try:
+            return desk.incidents(model, ACTIVE, MOST_INCIDENTS)
+        except StoreError:
+            # Scores are in memory: they are shown whatever the store says.
+            return []
 
     def _missing(self, root: str, what: str) -> Response:
         return HTMLResponse(pages.missing_page(self._frame(root), what), 404)
+
+
+def frame_of(parts: WebParts, root: str, telemetry: str) -> pages.Frame:
+    """What stands around a page of these parts."""
+    return pages.Frame(
+        root,
+        parts.clock(),
+        parts.version,
+        parts.revision,
+        telemetry,
+        incidents=parts.desk is not None,
+    )

@@ -13,6 +13,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from drift_exporter.incident import Incident
 from drift_exporter.snapshot import Run, Snapshot
 from drift_exporter.verdict import State
 from drift_exporter.web import charts, texts
@@ -49,6 +50,9 @@ class Frame:
     revision: str
     telemetry: str
     """Path of the metrics below the route prefix, without its slash."""
+
+    incidents: bool = False
+    """Whether there are pages of incidents."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,9 @@ def _environment() -> Environment:
         "path_of": texts.path_of,
         "states": texts.STATES,
         "reasons": texts.REASONS,
+        "causes": texts.CAUSES,
+        "classifications": texts.CLASSIFICATIONS,
+        "verdicts": texts.VERDICTS,
         "statistics": texts.STATISTICS,
         "spark_width": charts.SPARK_WIDTH,
         "spark_height": charts.SPARK_HEIGHT,
@@ -98,9 +105,11 @@ def _environment() -> Environment:
 _PAGES = _environment()
 
 
-def fleet_page(frame: Frame, models: Sequence[ModelRow]) -> str:
-    """The first page: how each model fares."""
-    return _page("fleet.html", frame, models=models)
+def fleet_page(
+    frame: Frame, models: Sequence[ModelRow], incidents: Mapping[str, int] | None = None
+) -> str:
+    """The first page: how each model fares, and how many incidents of it go on."""
+    return page("fleet.html", frame, models=models, incidents=incidents or {})
 
 
 def model_page(
@@ -110,8 +119,12 @@ def model_page(
     chosen: Filter,
     past_seconds: int,
     history_error: str,
+    incidents: Sequence[Incident] = (),
 ) -> str:
-    """The page of one model: every feature, the worst first; its small lines span so long."""
+    """The page of one model: its incidents that go on, every feature, the worst first.
+
+    The small lines span ``past_seconds``.
+    """
     return _page(
         "model.html",
         frame,
@@ -121,6 +134,7 @@ def model_page(
         chosen=chosen,
         past_seconds=past_seconds,
         history_error=history_error,
+        incidents=incidents,
     )
 
 
@@ -135,18 +149,19 @@ def feature_page(
 
 def runs_page(frame: Frame, runs: Sequence[tuple[str, Run]], *, model: str | None) -> str:
     """The page of recent runs, of all models or of one."""
-    return _page("runs.html", frame, runs=runs, model=model)
+    return page("runs.html", frame, runs=runs, model=model)
 
 
 def config_page(frame: Frame, text: str) -> str:
     """The page of the running config, without secrets."""
-    return _page("config.html", frame, text=text)
+    return page("config.html", frame, text=text)
 
 
 def missing_page(frame: Frame, what: str) -> str:
     """The page that stands for one that is not there."""
-    return _page("missing.html", frame, what=what)
+    return page("missing.html", frame, what=what)
 
 
-def _page(template: str, frame: Frame, **values: object) -> str:
+def page(template: str, frame: Frame, **values: object) -> str:
+    """A page from a template and what it shows."""
     return _PAGES.get_template(template).render(frame=frame, root=frame.root, **values)

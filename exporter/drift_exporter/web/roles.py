@@ -68,8 +68,7 @@ NEEDS: Mapping[tuple[str, str], Need] = {
         for decision in DECISIONS
     },
     **{
-        ("POST", f"{API}/actions/{{action_id}}/{decision}"): Need.APPROVER
-        for decision in DECISIONS
+        ("POST", f"{API}/actions/{{action_id}}/{decision}"): Need.APPROVER for decision in DECISIONS
     },
 }
 """By method and path below the prefix; metrics, which are answered before, are public."""

@@ -56,9 +56,7 @@ def create_app(parts: WebParts) -> FastAPI:
 class _Exporter(FastAPI):
     """Answers scrapes itself, before anything of the framework runs."""
 
-    def __init__(
-        self, metrics_path: str, parts: WebParts, passes: Passes, **settings: Any
-    ) -> None:
+    def __init__(self, metrics_path: str, parts: WebParts, passes: Passes, **settings: Any) -> None:
         super().__init__(**settings)
         self.passes = passes
         self._metrics_path = metrics_path

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 
 from drift_exporter.config import RATES
+from drift_exporter.incident import Cause
 from drift_exporter.verdict import Reason, State
 
 NARROW = "\N{NARROW NO-BREAK SPACE}"
@@ -45,6 +46,37 @@ REASONS: Mapping[Reason, str] = {
     Reason.STALE: "stale, no run succeeded lately",
 }
 """Why a feature was not evaluated, in words."""
+
+CAUSES: Mapping[Cause, str] = {
+    Cause.DRIFT: "drift of the data",
+    Cause.MONITORING: "monitoring",
+    Cause.UPKEEP: "upkeep",
+}
+"""What incidents are about, in words."""
+
+CLASSIFICATIONS: Mapping[str, str] = {
+    "data_quality": "data quality",
+    "covariate_shift": "covariate shift",
+    "prediction_shift": "prediction shift",
+    "concept_drift": "concept drift",
+    "none": "nothing found",
+}
+"""What an analysis calls incidents, in words."""
+
+VERDICTS: Mapping[str, str] = {
+    "column_missing": "column missing",
+    "unit_change": "unit changed",
+    "constant": "constant",
+    "category_relabelled": "categories renamed",
+    "missing": "missing values",
+    "type_change": "type changed",
+    "unseen": "unseen values",
+    "out_of_range": "out of range",
+    "distribution_shift": "shifted",
+    "not_evaluated": "not evaluated",
+    "none": "calm",
+}
+"""What an analysis says of features, in words."""
 
 _UNITS = (
     (90, 1, "s"),
