@@ -285,7 +285,8 @@ def _covariate(rng: np.random.Generator, rows: Table, shares: Mapping[str, Float
 
 
 def _nothing(rng: np.random.Generator, rows: Table, _: Mapping[str, Floats]) -> Happening:
-    name = _pick(rng, [*FAMILIES])
+    # Whole numbers times 1.01 would be whole no longer, which is a change.
+    name = _pick(rng, [family for family in FAMILIES if family != "counts"])
     x = _floats(rows, name)
     trifle = float(rng.choice([1.0, 1.01]))
     return {**rows, name: x * trifle}, "", f"{name} x {trifle:g}"

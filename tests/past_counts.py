@@ -139,7 +139,9 @@ def model(**settings: object) -> ModelConfig:
     )
 
 
-def job(store: Store, source: Ledger | None = None, of: Profile | None = None, **settings: Any) -> Job:
+def job(
+    store: Store, source: Ledger | None = None, of: Profile | None = None, **settings: Any
+) -> Job:
     """The model's job, once every quarter of an hour."""
     return Job(model(**settings), of or profile(), source or Ledger(), store, 900.0)
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drift_exporter.analysis import (
@@ -556,6 +556,7 @@ NUMBERS = st.lists(
 )
 
 
+@settings(max_examples=40)
 @given(WHOLE_VECTOR, WHOLE_VECTOR, WHOLE_VECTOR, NUMBERS)
 def test_any_counts_are_judged(
     before: Vector, now: Vector, earlier: Vector, numbers: list[float]

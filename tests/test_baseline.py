@@ -107,7 +107,7 @@ def test_a_window_never_overlaps_its_reference(
 
 @pytest.mark.parametrize("kind", ["rolling", "seasonal"])
 def test_without_a_past_the_profile_stands_for_it(store: Store, kind: str) -> None:
-    """A model that is younger than its gap, or has too few rows yet, is compared with its profile."""
+    """A model younger than its gap, or with too few rows yet, is compared with its profile."""
     made = job(store, reference=kind, min_rows=100)
     young = baseline(made, NOON - HOUR, NOON)
     keep(made, drawn(NOON - 2 * DAY, NOON - 2 * DAY + SLICE, rows=99), NOON - 2 * DAY, NOON)

@@ -315,7 +315,7 @@ def test_quiet_days_are_ok_and_drift_is_found(store: Store) -> None:
 
 
 def test_the_self_test_counts_what_alerts_would_have_said(store: Store) -> None:
-    """On quiet data the alarms in 90 days are about the budget, and many more once alpha is wrong."""
+    """On quiet data the alarms in 90 days are about the budget; with a wrong alpha many more."""
     made = counted(store, 28, calibration={"budget": 20, "min_effect": 0})
     history = history_of(made, NOW)
     ready = replace(made, calibration=calibrated(made, history, NOW))
@@ -340,7 +340,7 @@ def test_the_self_test_counts_what_alerts_would_have_said(store: Store) -> None:
 
 
 def test_excluded_incidents_are_not_the_past(store: Store) -> None:
-    """An incident that the config excludes changes nothing of the calibration; left in, it is told."""
+    """An incident that the config excludes changes nothing; one that was left in is told."""
     spoilt = QUIET | drawn(MONDAY + 9 * DAY, MONDAY + 11 * DAY, ages=lambda _: OLDER, seed=5)
     span = {"start": "2026-01-14T00:00Z", "end": "2026-01-16T00:00Z"}
     found: dict[str, ModelCalibration] = {}

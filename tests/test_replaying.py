@@ -237,6 +237,8 @@ def test_alerts_are_those_that_prometheus_fires(
 
 def dumped(blocks: Path) -> dict[str, list[tuple[float, str]]]:
     """Samples of blocks by their series: times in seconds and values."""
+    # It wants to see a log that is not written yet, too.
+    (blocks / "wal").mkdir()
     command = ["promtool", "tsdb", "dump", str(blocks)]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found: dict[str, list[tuple[float, str]]] = defaultdict(list)
@@ -262,16 +264,17 @@ def test_written_series_are_those_that_were_scraped(tmp_path: Path) -> None:
             sorted(found), [*sorted(found)[1:], (np.inf, "")], strict=True
         ):
             first = -int((MONDAY - time) // MINUTE)
-            last = min(following - 1, time + 300)
+            # At the very end of the five minutes only Prometheus 2 still shows it.
+            last = min(following - 1, time + 299)
             for minute in range(first, int((last - MONDAY) // MINUTE) + 1):
                 shown[minute][key] = float(value)
     expected: dict[int, dict[str, float]] = defaultdict(dict)
     for series, values in scrapes(snapshots).items():
         name, _, rest = series.partition("{")
         labels = dict(pair.split("=", 1) for pair in rest[:-1].split(","))
-        key = (
-            f"{name} {sorted((k, json.loads(v)) for k, v in labels.items() if v != json.dumps(''))}"
-        )
+        own = sorted((k, json.loads(v)) for k, v in labels.items())
+        # A label without a value is none.
+        key = f"{name} {[pair for pair in own if pair[1]]}"
         shift = MONDAY if name.endswith("_timestamp_seconds") else 0
         for minute, value in enumerate(values):
             if value != "stale" and name != "up":
@@ -362,10 +365,11 @@ def test_seven_quiet_days_are_silent_and_a_day_of_drift_is_told(tmp_path: Path) 
     assert {f["output"] for f in found if f["alertname"] == "ModelDriftPredictionDrifted"} == {
         PREDICTION
     }
-    pages = {message.receiver for message in outcome.messages if message.opens}
-    assert pages >= {"pagerduty", "pagerduty-second-line"}
+    opened = {m.receiver for m in outcome.messages if m.opens and m.kind == "pagerduty"}
+    assert opened == {"pagerduty", "pagerduty-second-line"}
     assert outcome.pages == 2
-    recoveries = [m.receiver for m in outcome.messages if not m.firing]
+    told = [m for m in outcome.messages if m.kind in {"slack", "pagerduty"}]
+    recoveries = [m.receiver for m in told if not m.firing]
     assert sorted(recoveries) == [
         "pagerduty",
         "pagerduty-second-line",

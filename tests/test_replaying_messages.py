@@ -264,7 +264,8 @@ def test_the_example_by_hand(
 
     found = messages(EXAMPLE_ALERTING, episodes, MONDAY + 24 * HOUR)
 
-    told = [(m.time - MONDAY, m.receiver, bool(m.firing)) for m in found]
+    people = [m for m in found if m.kind in {"slack", "pagerduty"}]
+    told = [(m.time - MONDAY, m.receiver, bool(m.firing)) for m in people]
     assert told == [(pytest.approx(hour * HOUR), *rest) for hour, *rest in expected]
 
 

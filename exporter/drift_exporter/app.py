@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drift_exporter import __version__, config_file
+from drift_exporter.casework import CONFIG_CHANGED, Casework, last_config
 from drift_exporter.config import Config, ModelConfig
 from drift_exporter.cron import check_cron
 from drift_exporter.detail import FeatureDetail
@@ -23,6 +24,7 @@ from drift_exporter.incidents.building import check_action
 from drift_exporter.jobs import Jobs
 from drift_exporter.metrics.exposition import Exposition
 from drift_exporter.metrics.health import Health
+from drift_exporter.metrics.incidents import IncidentMetrics
 from drift_exporter.reading.source import Progress
 from drift_exporter.snapshot import Board, Snapshot
 from drift_exporter.store import Store, open_store
@@ -76,6 +78,15 @@ class App:
         self._reload_wanted = threading.Event()
         self.board = Board()
         self.health = Health(__version__, REVISION)
+        self._casework = Casework(
+            environ,
+            self.board,
+            IncidentMetrics(self.health.registry),
+            lambda model: shard_of(model, options.shard[1]) == options.shard[0],
+            self._opened_store,
+            lambda: self._jobs.jobs() if self._jobs is not None else {},
+        )
+        self._settings = self._casework.settings(self._config)
         self._exposition = Exposition(self.health.registry, self._config.max_series)
         self._store: Store | None = None
         self._jobs: Jobs | None = None
@@ -105,6 +116,7 @@ class App:
         self._jobs = Jobs(self._store, self.health, self.board, self._exposition, self._progress)
         self._apply(self._config)
         self.server.start()
+        self._casework.start()
         self._jobs.start()
         addresses = ",".join(f"{a.host}:{a.port}" for a in self.server.addresses)
         log.info("listening", extra={"address": addresses, "models": len(self._jobs)})
@@ -138,6 +150,7 @@ class App:
         """Stop runs, server and store, in this order."""
         if self._jobs is not None:
             self._jobs.stop(self._options.shutdown_seconds)
+        self._casework.stop(self._options.shutdown_seconds)
         self.server.stop()
         if self._store is not None:
             self._store.close()
@@ -159,6 +172,7 @@ class App:
                         f"{path}: data_dir or store.url changed; restart the exporter to move "
                         "the store"
                     )
+                self._settings = self._casework.settings(config)
             except DriftExporterError as error:
                 self.health.config_reload_successful.set(0)
                 log.error("config not reloaded, the old one stays", extra={"err": str(error)})
@@ -169,11 +183,26 @@ class App:
 
     def _apply(self, config: Config) -> None:
         self._config = config
+        self._casework.apply(config, self._settings)
         if self._jobs is not None:
             self._jobs.apply(config, self._ours(config))
+            self._audit(config)
         self.health.config_reload_successful.set(1)
         self.health.config_reload_timestamp.set(time.time())
         self.health.config_hash.set(int(config_file.config_hash(config)[:12], 16))
+
+    def _audit(self, config: Config) -> None:
+        """Write down that another config runs than the last one that was written down."""
+        now = config_file.config_hash(config)
+        try:
+            cases = self._opened_store().cases
+            before = last_config(cases)
+            if before != now:
+                with cases.writing("audit the config") as tx:
+                    body = {"from": before, "to": now, "models": [m.name for m in config.watched]}
+                    tx.audit(time.time(), "drift-exporter", CONFIG_CHANGED, "config", body)
+        except StoreError as error:
+            log.error("config not audited", extra={"err": str(error)})
 
     def _ours(self, config: Config) -> list[ModelConfig]:
         mine, shards = self._options.shard
@@ -227,6 +256,8 @@ class App:
             version=__version__,
             revision=REVISION,
             telemetry_path=self._options.telemetry_path,
+            desk=self._casework.desk,
+            report=self._casework.report,
             route_prefix=self._options.route_prefix,
             external_url=self._options.external_url,
         )

@@ -6,6 +6,7 @@ not answer the analysis goes on without.
 """
 
 import base64
+import hashlib
 import json
 import logging
 import zlib
@@ -135,6 +136,10 @@ def keep(
         told = _told(found, related, changes)
         detail: dict[str, Any] = {"classification": told["classification"]}
         if found is not None:
+            # So that the audit log proves the evidence too.
+            body = packed(found.evidence)
+            detail["evidence_sha256"] = hashlib.sha256(body.encode()).hexdigest()
+            tx.save_evidence(incident_id, now, body)
             detail |= {"window": found.window, "start": found.start, "end": found.end}
         text = f"{told['headline']} {told['recommendation']}".strip()
         step = Step(now, ACTOR, "analysed", text, detail)
@@ -184,7 +189,6 @@ def _told(
         **context,
         "window": {"name": found.window, "start": found.start, "end": found.end},
         "sketched": found.sketched,
-        "evidence": packed(found.evidence),
     }
 
 

@@ -152,7 +152,7 @@ def _calibration(found: ModelCalibration) -> CalibrationFacts:
     return CalibrationFacts(
         created=found.created,
         method=str(leading.method),
-        reason=leading.reason,
+        reason=str(leading.reason or ""),
         history_days=leading.history_days,
         budget_per_90_days=found.budget_per_90_days,
         neg_log10_alpha=leading.neg_log10_alpha,

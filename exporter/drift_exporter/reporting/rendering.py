@@ -19,9 +19,9 @@ from markupsafe import Markup
 
 from drift_exporter.config import Config
 from drift_exporter.reporting import plots, words
+from drift_exporter.reporting.evidence import evidence
 from drift_exporter.reporting.facts import CaseReport, SpanReport
 from drift_exporter.reporting.gathering import facts
-from drift_exporter.reporting.evidence import evidence
 from drift_exporter.store import Store
 
 Format = Literal["markdown", "html", "json"]
@@ -47,7 +47,7 @@ HEADERS: Mapping[str, str] = {
 """Headers with which the HTML is served: its own style sheet is all that may load."""
 
 # What begins something in the midst of a line, or at its begin: a list, a heading.
-_MARKDOWN = re.compile(r"([\\`*\[\]|~<>&]|(?<!\w)_|_(?!\w)|^[#+=-]|^\d+(?=[.)]))")
+_MARKDOWN = re.compile(r"([\\`*\[\]|~<>&]|(?<!\w)_|_(?!\w)|^[#+=-]|^\d+(?=[.)](?:\s|$)))")
 _LINE_BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -59,7 +59,7 @@ def report(
     until: float,
     now: float,
     incident_id: int | None = None,
-    format: Format = "markdown",  # noqa: A002 - the word that the option and the API have
+    format: Format = "markdown",
 ) -> str:
     """The report of a span, or of an incident where one is named.
 
@@ -85,7 +85,7 @@ def report(
     return render(found, format)
 
 
-def render(found: SpanReport | CaseReport, format: Format) -> str:  # noqa: A002
+def render(found: SpanReport | CaseReport, format: Format) -> str:
     """Facts in a format."""
     if format == "json":
         return json.dumps(plain(found), ensure_ascii=False, allow_nan=False, indent=2) + "\n"

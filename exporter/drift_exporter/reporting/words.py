@@ -34,7 +34,7 @@ def length(seconds: float | None) -> str:
     if seconds is None:
         return NONE
     left = max(round(seconds), 0)
-    parts = []
+    parts: list[str] = []
     for size, name in _UNITS:
         if left >= size and len(parts) < 2:
             parts.append(f"{left // size} {name}")
@@ -80,7 +80,7 @@ def named(word: str) -> str:
     Examples
     --------
     >>> named("covariate_shift"), named("")
-    ('covariate shift', '–')
+    ('covariate shift', '\\u2013')
     """
     return word.replace("_", " ") or NONE
 

@@ -87,7 +87,7 @@ def points(edges: npt.ArrayLike, masses: npt.ArrayLike | None = None) -> Points:
     values[low == high] = low[low == high, np.newaxis]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratio = np.where(low > 0, high / low, low / high)
-    steep = (low * high > 0) & (ratio > 2)
+    steep = (np.sign(low) * np.sign(high) > 0) & (ratio > 2)
     if steep.any():
         sign = np.sign(low[steep])[:, np.newaxis]
         logs = np.log(np.abs(np.stack((low[steep], high[steep]))))[..., np.newaxis]
@@ -264,6 +264,13 @@ def median_size(side: Points) -> float:
     there = side.values != 0
     sizes = Points(np.abs(side.values[there]), side.weights[there])
     return float(_quantiles(sizes, np.array([0.5]))[0])
+
+
+def lies_apart(side: Points, other: Points) -> bool:
+    """Whether the middle of one distribution is beyond nineteen twentieths of the other."""
+    low, high = _quantiles(other, np.array([0.05, 0.95]))
+    middle = _quantiles(side, np.array([0.5]))[0]
+    return bool(middle < low or middle > high)
 
 
 def _quantiles(side: Points, levels: Floats) -> Floats:

@@ -20,6 +20,7 @@ from drift_exporter.statistics.magnitudes import (
     Explanation,
     Points,
     explain,
+    lies_apart,
     mean_log,
     median_size,
     scale_shift,
@@ -47,13 +48,14 @@ SMALL_FACTOR = 1.99
 """Factor below which even a named unit is not told from a shift."""
 
 NAMED_WITHIN = 0.04
-"""A factor is that of a named unit when it is this close, relatively."""
+"""A factor is that of a named unit when it is this close, relatively; a large one, twice."""
 
 LEAST_SHARE = 0.03
 """Share of the rows below which a change of unit is not looked for."""
 
 _ONE_SIGN = 0.9
 _KOLMOGOROV = 1.36
+_NAME_WORTH = 0.02
 
 FACTORS: dict[str, float] = {
     "ten": 10.0,
@@ -112,8 +114,8 @@ def unit_change(
 
     Believed is a factor of at least 4 that explains 85 % of the divergence, a smaller one of a
     named unit that explains 90 %, or one with an offset that explains 95 %. Where only a part of
-    the rows changed, the factor must be large and that part of the reference's shape. A single
-    value that came new is no change of unit.
+    the rows changed, it must lie apart from the reference and be of its shape, and the factor must
+    be large. A single value that came new is no change of unit.
 
     Parameters
     ----------
@@ -135,17 +137,19 @@ def unit_change(
         return None
     noise_rows = 1 / (1 / max(min(rows, POINTS), 1) + 1 / max(min(reference_rows, POINTS), 1))
     best: UnitChange | None = None
+    most = -np.inf
     for unit, factor, offset in _candidates(reference, current, noise_rows):
         with np.errstate(over="ignore"):
             changed = Points(reference.values * factor + offset, reference.weights)
         fit = explain(reference, changed, current, noise_rows)
         if not _believed(fit, unit, factor, offset, (rows, reference_rows)):
             continue
-        # The factor as it was measured wins over a name only where it explains clearly more.
-        ahead = fit.explained + (0.02 if unit else 0.0)
-        behind = best.explained + (0.02 if best.unit else 0.0) if best is not None else -np.inf
-        if ahead > behind and not _new_atom(reference, changed, current, fit.share):
-            best = UnitChange(unit, factor, offset, fit.share, fit.explained)
+        if fit.share < WHOLE and not lies_apart(changed, reference):
+            continue
+        # The factor as it was measured wins over a name only where it fits clearly better.
+        rank = fit.explained - fit.misfit + (_NAME_WORTH if unit else 0.0)
+        if rank > most and not _new_atom(reference, changed, current, fit.share):
+            best, most = UnitChange(unit, factor, offset, fit.share, fit.explained), rank
     return best
 
 
@@ -169,7 +173,9 @@ def _candidates(
     for unit, factor in FACTORS.items():
         for exact in (factor, 1 / factor):
             off = min(abs(np.log(found / exact)) for found in (measured, whole))
-            if max(exact, 1 / exact) > SMALL_FACTOR and off <= near:
+            size = max(exact, 1 / exact)
+            # Of a few rows the measure is coarse; a large factor need not be exact to be one.
+            if size > SMALL_FACTOR and off <= (near if size < LARGE_FACTOR else 2 * NAMED_WITHIN):
                 yield unit, exact, 0.0
 
 

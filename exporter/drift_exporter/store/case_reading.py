@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, func, select
 
 from drift_exporter.incident import (
+    ACTIVE,
     Action,
     ActionState,
     Alert,
@@ -134,6 +135,55 @@ def oldest_unacknowledged(connection: Connection) -> dict[tuple[str, str], float
         .group_by(t.model, t.severity)
     )
     return {(model, severity): at for model, severity, at in connection.execute(query)}
+
+
+def oldest_open(connection: Connection) -> dict[tuple[str, str], float]:
+    """When the oldest incident was opened that is not over, by model and severity."""
+    t = tables.incidents.c
+    query = (
+        select(t.model, t.severity, func.min(t.opened))
+        .where(t.state.in_([state.value for state in ACTIVE]))
+        .group_by(t.model, t.severity)
+    )
+    return {(model, severity): at for model, severity, at in connection.execute(query)}
+
+
+def classifications(connection: Connection) -> dict[tuple[str, str], int]:
+    """How many incidents there were, by model and classification; by cause without one."""
+    t = tables.incidents.c
+    query = select(t.model, t.classification, t.cause, func.count()).group_by(
+        t.model, t.classification, t.cause
+    )
+    found: dict[tuple[str, str], int] = {}
+    for model, classification, cause, n in connection.execute(query):
+        key = (model, classification or cause)
+        found[key] = found.get(key, 0) + n
+    return found
+
+
+def action_counts(connection: Connection) -> dict[tuple[str, ActionState], int]:
+    """How many actions there are, by name and state."""
+    t = tables.actions.c
+    rows = connection.execute(select(t.name, t.state, func.count()).group_by(t.name, t.state))
+    return {(name, ActionState(state)): n for name, state, n in rows}
+
+
+def oldest_waiting(connection: Connection) -> dict[str, float]:
+    """When the oldest action was proposed that waits for an approval, by name."""
+    t = tables.actions.c
+    query = (
+        select(t.name, func.min(t.created))
+        .where(t.state == ActionState.WAITING.value)
+        .group_by(t.name)
+    )
+    return {row.name: row[1] for row in connection.execute(query)}
+
+
+def evidence(connection: Connection, incident_id: int) -> list[tuple[float, str]]:
+    """What an incident was judged on, the oldest analysis first."""
+    t = tables.evidence.c
+    query = select(t.at, t.body).where(t.incident_id == incident_id).order_by(t.id)
+    return [(row.at, row.body) for row in connection.execute(query)] if _is_id(incident_id) else []
 
 
 def response_times(connection: Connection) -> Iterator[ResponseTimes]:

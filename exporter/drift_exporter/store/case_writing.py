@@ -81,6 +81,11 @@ class Writing:
         done = self._connection.execute(insert(tables.incidents), row)
         return replace(incident, id=_number(done.inserted_primary_key))
 
+    def save_evidence(self, incident_id: int, at: float, body: str) -> None:
+        """Keep the counts that an incident was judged on."""
+        row = {"incident_id": incident_id, "at": at, "body": body}
+        self._connection.execute(insert(tables.evidence), row)
+
     def step(self, incident_id: int, step: Step) -> None:
         """Append a step to an incident; `record` audits it too."""
         self._steps.append(step_row(incident_id, step))

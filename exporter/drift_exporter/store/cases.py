@@ -87,6 +87,31 @@ class Cases:
         with self._database.reading("find the oldest incidents") as connection:
             return case_reading.oldest_unacknowledged(connection)
 
+    def oldest_open(self) -> dict[tuple[str, str], float]:
+        """When the oldest incident was opened that is not over, by model and severity."""
+        with self._database.reading("find the oldest incidents") as connection:
+            return case_reading.oldest_open(connection)
+
+    def classifications(self) -> dict[tuple[str, str], int]:
+        """How many incidents there were, by model and classification; by cause without one."""
+        with self._database.reading("count the incidents") as connection:
+            return case_reading.classifications(connection)
+
+    def action_counts(self) -> dict[tuple[str, ActionState], int]:
+        """How many actions there are, by name and state."""
+        with self._database.reading("count the actions") as connection:
+            return case_reading.action_counts(connection)
+
+    def oldest_waiting(self) -> dict[str, float]:
+        """When the oldest action was proposed that waits for an approval, by name."""
+        with self._database.reading("find the oldest actions") as connection:
+            return case_reading.oldest_waiting(connection)
+
+    def evidence(self, incident_id: int) -> list[tuple[float, str]]:
+        """When an incident was analysed, and the counts it was judged on; the oldest first."""
+        with self._database.reading(f"read the evidence of incident {incident_id}") as connection:
+            return case_reading.evidence(connection, incident_id)
+
     def response_times(self) -> list[ResponseTimes]:
         """How long it took to acknowledge and to resolve each incident, the oldest first."""
         with self._database.reading("read the times of the incidents") as connection:

@@ -142,6 +142,22 @@ incidents = Table(
 )
 """One per model and cause at a time; the analysis and the successor are JSON."""
 
+evidence = Table(
+    "drift_evidence",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column(
+        "incident_id",
+        BigInteger,
+        ForeignKey("drift_incidents.id", name="drift_evidence_incident"),
+        nullable=False,
+    ),
+    Column("at", Double, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("drift_evidence_by_incident", "incident_id", "id"),
+)
+"""The counts that an incident was judged on, of each analysis; read only when asked for."""
+
 steps = Table(
     "drift_steps",
     metadata,

@@ -39,7 +39,7 @@ class People(Protocol):
 
 
 class Desk(Protocol):
-    """What is done with incidents; refuses with ``IncidentError``, ``RoleError``, ``StoreError``."""
+    """What is done with incidents; refuses with ``IncidentError`` and ``StoreError``."""
 
     @property
     def people(self) -> People:

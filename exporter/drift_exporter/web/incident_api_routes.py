@@ -174,7 +174,7 @@ def _line(entry: Entry) -> str:
 
 
 def _add_reports(app: FastAPI, base: str, parts: WebParts, desk: Desk) -> None:
-    def of_incident(incident_id: int, format: ReportFormat = "markdown") -> Response:  # noqa: A002
+    def of_incident(incident_id: int, format: ReportFormat = "markdown") -> Response:
         """The report of an incident."""
         with _told():
             incident = desk.incident(incident_id)
@@ -185,7 +185,7 @@ def _add_reports(app: FastAPI, base: str, parts: WebParts, desk: Desk) -> None:
     def of_span(
         since: str | None = None,
         until: str | None = None,
-        format: ReportFormat = "markdown",  # noqa: A002
+        format: ReportFormat = "markdown",
     ) -> Response:
         """The report of a span: `since` and `until` as ISO 8601 or seconds since the epoch."""
         try:

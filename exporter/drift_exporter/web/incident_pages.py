@@ -15,7 +15,7 @@ CHOICES: Mapping[str, frozenset[State] | None] = {
     "": None,
     **{state.value: frozenset({state}) for state in State},
 }
-"""States that the list can be narrowed to, by name; the first shows what goes on, then what ended."""
+"""States that the list can be narrowed to, by name; the first shows all, what goes on first."""
 
 LABELS: Mapping[str, str] = {
     "acknowledge": "Acknowledge",

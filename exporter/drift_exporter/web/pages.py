@@ -125,7 +125,7 @@ def model_page(
 
     The small lines span ``past_seconds``.
     """
-    return _page(
+    return page(
         "model.html",
         frame,
         model=snapshot,
@@ -142,7 +142,7 @@ def feature_page(
     frame: Frame, snapshot: Snapshot, view: FeatureView, spans: Sequence[str], span: str, error: str
 ) -> str:
     """The page of one feature: how it is distributed, and how its score went."""
-    return _page(
+    return page(
         "feature.html", frame, model=snapshot, view=view, spans=spans, span=span, error=error
     )
 

@@ -43,6 +43,19 @@ def upgrade() -> None:
     op.create_index("drift_incidents_by_cause", "drift_incidents", ["model", "cause", "id"])
     op.create_index("drift_incidents_by_state", "drift_incidents", ["state"])
     op.create_table(
+        "drift_evidence",
+        sa.Column("id", _ID, primary_key=True),
+        sa.Column(
+            "incident_id",
+            sa.BigInteger,
+            sa.ForeignKey("drift_incidents.id", name="drift_evidence_incident"),
+            nullable=False,
+        ),
+        sa.Column("at", sa.Double, nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+    )
+    op.create_index("drift_evidence_by_incident", "drift_evidence", ["incident_id", "id"])
+    op.create_table(
         "drift_steps",
         sa.Column("id", _ID, primary_key=True),
         sa.Column(
@@ -144,6 +157,7 @@ def downgrade() -> None:
         "actions",
         "alerts",
         "steps",
+        "evidence",
         "incidents",
         "calibrations",
     ):

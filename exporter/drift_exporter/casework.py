@@ -1,0 +1,189 @@
+"""The exporter's side of incidents: the desk, the thread behind it, and their metrics.
+
+Knows how these parts belong together and to the jobs; never a route, a page or a signal.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from pathlib import Path
+
+from drift_exporter import examining
+from drift_exporter.config import Config
+from drift_exporter.desk import Desk, Settings, people_of
+from drift_exporter.errors import DriftExporterError, StoreError
+from drift_exporter.incidents.links import link_key
+from drift_exporter.incidents.sending import send
+from drift_exporter.job import Job
+from drift_exporter.metrics.incidents import IncidentMetrics, Standing
+from drift_exporter.promoting import promoted_at
+from drift_exporter.reading.opening import open_source
+from drift_exporter.reading.source import Source
+from drift_exporter.reporting import MEDIA_TYPES, report
+from drift_exporter.responder import Responder, Watch
+from drift_exporter.responding import Duty
+from drift_exporter.snapshot import Board
+from drift_exporter.store import Store
+from drift_exporter.store.cases import Cases
+from drift_exporter.verdict import State
+
+log = logging.getLogger(__name__)
+
+CONFIG_CHANGED = "config_changed"
+"""Kind of the audit entry of a config that another one took the place of."""
+
+VERIFY_SECONDS = 3600.0
+"""How often the audit log is verified by itself."""
+
+SKETCH_SECONDS = 120.0
+"""Longest that the source may take to answer an analysis."""
+
+
+class Casework:
+    """Incidents from the webhook to the last action, for one running exporter."""
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        board: Board,
+        metrics: IncidentMetrics,
+        ours: Callable[[str], bool],
+        store: Callable[[], Store],
+        jobs: Callable[[], Mapping[str, Job]],
+    ) -> None:
+        self._environ = environ
+        self._board = board
+        self._metrics = metrics
+        self._ours = ours
+        self._store = store
+        self._jobs = jobs
+        self._config: Config | None = None
+        self._settings = Settings({})
+        self._verified = 0.0
+        self._responder = Responder(self._watch, self._tell)
+        self.desk = Desk(
+            store, lambda: self._settings, time.time, self._key, changed=self._responder.wake
+        )
+
+    def settings(self, config: Config) -> Settings:
+        """What a config says of incidents; its tokens are read.
+
+        Raises
+        ------
+        ConfigError
+            If a token cannot be read.
+        """
+        tiers = {model.name: model.tier for model in config.watched}
+        return Settings(tiers, config.response, people_of(config.access, self._environ))
+
+    def apply(self, config: Config, settings: Settings) -> None:
+        """Make this the config that incidents are answered by."""
+        self._config, self._settings = config, settings
+        self._metrics.configure(config.response, settings.tiers)
+        self._responder.wake()
+
+    def start(self) -> None:
+        """Begin to look after incidents."""
+        self._responder.start()
+
+    def stop(self, wait_seconds: float) -> None:
+        """Begin nothing new, and wait for what is being done."""
+        self._responder.stop(wait_seconds)
+
+    def report(
+        self, incident_id: int | None, since: float, until: float, form: str
+    ) -> tuple[bytes, str]:
+        """A report of an incident or of a span: its bytes and their media type."""
+        text = report(
+            self._store(),
+            self._configured(),
+            since=since,
+            until=until,
+            now=time.time(),
+            incident_id=incident_id,
+            format=form,
+        )
+        return text.encode(), MEDIA_TYPES[form]
+
+    def _configured(self) -> Config:
+        if self._config is None:
+            raise StoreError("the exporter has not started yet")
+        return self._config
+
+    def _key(self) -> bytes:
+        return link_key(Path(self._configured().data_dir))
+
+    def _watch(self) -> Watch:
+        store, jobs = self._store(), self._jobs()
+        duty = Duty(
+            store.cases,
+            self._settings.response,
+            {name: tier for name, tier in self._settings.tiers.items() if self._ours(name)},
+            time.time,
+            partial(send, environ=self._environ),
+            self._ours,
+        )
+        return Watch(
+            store,
+            duty,
+            jobs.get,
+            _sketched,
+            lambda job: examining.sharing(job, jobs, self._drifting()),
+            time.time,
+        )
+
+    def _drifting(self) -> Collection[str]:
+        bad = (State.WARNING, State.CRITICAL)
+        return {
+            snapshot.model
+            for snapshot in self._board.all()
+            for window in snapshot.windows
+            if any(verdict.state in bad for verdict in window.verdicts)
+        }
+
+    def _tell(self) -> None:
+        """Take over what the store knows now into the metrics."""
+        try:
+            cases = self._store().cases
+            self._metrics.update(
+                Standing(
+                    open_counts=cases.open_counts(),
+                    oldest_unacknowledged=cases.oldest_unacknowledged(),
+                    oldest_open=cases.oldest_open(),
+                    response_times=cases.response_times(),
+                    classifications=cases.classifications(),
+                    actions=cases.action_counts(),
+                    oldest_waiting=cases.oldest_waiting(),
+                )
+            )
+            self._metrics.promoted(self._promotions())
+            head, intact = cases.audit_head(), None
+            if time.monotonic() - self._verified > VERIFY_SECONDS or not self._verified:
+                intact = cases.verify_audit().intact
+                self._verified = time.monotonic()
+            self._metrics.audit(head.id if head else 0, intact)
+        except DriftExporterError as error:
+            log.error("incidents not counted", extra={"err": str(error)})
+
+    def _promotions(self) -> dict[str, tuple[float, float]]:
+        quiet = self._settings.response.quiet_after_promotion.seconds
+        found = {}
+        for name in self._settings.tiers:
+            at = promoted_at(self._store(), name)
+            if at is not None:
+                found[name] = (at, at + quiet)
+        return found
+
+
+def _sketched(job: Job) -> Source:
+    return open_source(job.model.current, sample=job.model.sample, timeout_seconds=SKETCH_SECONDS)
+
+
+def last_config(cases: Cases) -> str | None:
+    """Hash of the config that was written down last."""
+    found = None
+    for entry in cases.audit(0, None):
+        if entry.kind == CONFIG_CHANGED:
+            found = str(entry.body.get("to", ""))
+    return found
