@@ -11,6 +11,7 @@ from pathlib import Path
 from grafana.feature import feature
 from grafana.fleet import fleet
 from grafana.health import health
+from grafana.incidents import incidents
 from grafana.model import model
 from grafana.parts import Json
 
@@ -36,7 +37,7 @@ data:
 
 def dashboards() -> list[Json]:
     """All dashboards."""
-    return [fleet(), model(), feature(), health()]
+    return [fleet(), model(), feature(), health(), incidents()]
 
 
 def files() -> dict[Path, str]:

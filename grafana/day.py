@@ -14,11 +14,15 @@ from typing import Any
 
 from drift_exporter import check
 from drift_exporter.config import ModelConfig
+from drift_exporter.config.response import Response
 from drift_exporter.demo.credit_log import Drift, Traffic
 from drift_exporter.demo.files import Tail, write_history
 from drift_exporter.errors import SourceError
+from drift_exporter.incident import ActionState
+from drift_exporter.incident import State as Progress
 from drift_exporter.metrics.exposition import Exposition
 from drift_exporter.metrics.health import Health
+from drift_exporter.metrics.incidents import IncidentMetrics, Standing
 from drift_exporter.profile import Profile
 from drift_exporter.profiles import make_profile
 from drift_exporter.reading.opening import open_source
@@ -27,7 +31,7 @@ from drift_exporter.snapshot import Snapshot
 from drift_exporter.store import Store, open_store
 from drift_exporter.verdict import State
 
-HOUR = 3600
+HOUR, DAY = 3600, 86400
 START = int(datetime(2026, 1, 14, tzinfo=UTC).timestamp())
 END = START + 24 * HOUR
 SCRAPE_SECONDS = 240
@@ -75,6 +79,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "owner": "grace",
         "team": "payments",
         "prediction": "score",
+        "thresholds": {"psi": "calibrated"},
         "features": {"include": ["age", "device", "loan_amount", "open_accounts", "savings"]},
     },
     "churn": {
@@ -97,6 +102,20 @@ FAILING = {
 
 SKIPPED = {"churn": START + 38 * RUN_SECONDS}
 """When a run is due while the one before is still at it."""
+
+
+RETRAIN = "retrain"
+RESPONSE = Response.model_validate(
+    {"actions": [{"name": RETRAIN, "kind": "http", "url": "https://ci.example.com/retrain"}]}
+)
+INCIDENTS = {
+    "opened": DRIFT.start + 2 * HOUR,
+    "acknowledged": DRIFT.start + 2 * HOUR + 1500,
+    "proposed": DRIFT.start + 3 * HOUR,
+    "retrained": START + 20 * HOUR,
+    "blind": START + 23 * HOUR,
+}
+"""When people and actions answer the drift, and when the blind model's incident is opened."""
 
 
 @dataclass
@@ -126,6 +145,7 @@ class _Scene:
 
     health: Health
     exposition: Exposition
+    incidents: IncidentMetrics
     logs: dict[Path, Tail]
     actors: dict[str, _Actor] = field(default_factory=dict)
 
@@ -164,12 +184,14 @@ def _scene(folder: Path, opened: ExitStack) -> _Scene:
     history = folder / "history.parquet"
     write_history(history, *REFERENCE, SEED, traffic=TRAFFIC)
     health = Health("1.0.0", "0123abc")
+    incidents = IncidentMetrics(health.registry)
+    incidents.configure(RESPONSE, {n: s.get("tier", "medium") for n, s in SETTINGS.items()})
     begin = START - LONGEST_WINDOW_SECONDS - HOUR
     logs = {
         path: Tail(path, begin, SEED, drift=drift, traffic=TRAFFIC)
         for path, drift in ((folder / "drifting.jsonl", DRIFT), (folder / "calm.jsonl", None))
     }
-    scene = _Scene(health, Exposition(health.registry, 10_000), logs)
+    scene = _Scene(health, Exposition(health.registry, 10_000), incidents, logs)
     store = opened.enter_context(open_store(f"sqlite:///{folder / 'day.db'}", now=START))
     for name, settings in SETTINGS.items():
         scene.actors[name] = _actor(folder, name, settings, store, opened)
@@ -215,8 +237,55 @@ def _play(scene: _Scene, now: int) -> None:
             scene.health.skipped.labels(name, "overlap").inc()
         elif now % RUN_SECONDS == 0:
             _run(scene, name, actor, now)
+    _answer(scene, now)
     scene.exposition.update([actor.snapshot for actor in scene.actors.values()], now)
     scene.health.series.set(scene.exposition.series)
+
+
+def _standing(now: int) -> Standing:
+    """What the store of the incidents would know: two of the past, and those of the day."""
+    at = INCIDENTS
+    drifts, blind = ("credit-risk", "critical"), ("churn", "warning")
+    told, taken = now >= at["opened"], now >= at["acknowledged"]
+    unseen, retrained = now >= at["blind"], now >= at["retrained"]
+    counts: dict[tuple[str, str, Progress], int] = {}
+    counts |= {(*drifts, Progress.ACKNOWLEDGED if taken else Progress.OPEN): 1} if told else {}
+    counts |= {(*blind, Progress.OPEN): 1} if unseen else {}
+    since: dict[tuple[str, str], float] = {}
+    since |= {drifts: at["opened"]} if told and not taken else {}
+    since |= {blind: at["blind"]} if unseen else {}
+    waiting = at["proposed"] <= now
+    return Standing(
+        open_counts=counts,
+        oldest_unacknowledged=since,
+        oldest_open={**since, **({drifts: at["opened"]} if told else {})},
+        response_times=[
+            ("fraud-screening", "warning", 300.0, 2 * 3600.0),
+            ("churn", "warning", 2400.0, 26 * 3600.0),
+            *([(*drifts, at["acknowledged"] - at["opened"], None)] if taken else []),
+        ],
+        classifications={
+            ("fraud-screening", "missing_values"): 1,
+            ("churn", "monitoring"): 1 + int(unseen),
+            ("credit-risk", "covariate_shift"): int(told),
+        },
+        # A second retraining is proposed when the first is done.
+        actions={
+            (RETRAIN, ActionState.WAITING): int(waiting),
+            (RETRAIN, ActionState.SUCCEEDED): int(retrained),
+        },
+        oldest_waiting={RETRAIN: at["retrained" if retrained else "proposed"]} if waiting else {},
+    )
+
+
+def _answer(scene: _Scene, now: int) -> None:
+    """What the incidents, actions and the audit log have come to."""
+    scene.incidents.update(_standing(now))
+    scene.incidents.received("accepted", now % 3)
+    scene.incidents.audit(1000 + (now - START) // 600, True)
+    scene.incidents.promoted(
+        {"fraud-screening": (NEW_REFERENCE, NEW_REFERENCE + DAY)} if now >= NEW_REFERENCE else {}
+    )
 
 
 def _grow(scene: _Scene, now: int) -> None:
@@ -252,7 +321,16 @@ def _run(scene: _Scene, name: str, actor: _Actor, now: int) -> None:
             health.rows_rejected.labels(name, reason).inc(rows)
     else:
         health.failures.labels(name, run.reason).inc()
-    actor.snapshot = replace(found, next_run=now + RUN_SECONDS)
+    known = found.calibration
+    if known is not None:
+        # As a calibration on the past would leave it; there is none of so short a time.
+        known = replace(
+            known,
+            created=START - 3 * DAY,
+            self_test_alarms_per_90_days=0.4,
+            self_test_at=START - 3 * DAY,
+        )
+    actor.snapshot = replace(found, next_run=now + RUN_SECONDS, calibration=known)
 
 
 def _scraped(scene: _Scene, now: int) -> Iterator[str]:

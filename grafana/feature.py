@@ -23,6 +23,7 @@ from grafana.parts import (
     FEATURE,
     FLEET,
     HEALTH,
+    INCIDENTS_BOARD,
     MODEL,
     Json,
     common_annotations,
@@ -287,6 +288,7 @@ def feature() -> Json:
             link(FLEET, "job", "instance", "window"),
             link(MODEL, "job", "instance", "model", "window"),
             link(HEALTH, "job", "instance", "model"),
+            link(INCIDENTS_BOARD, "job", "instance", "model"),
         ],
         common_annotations(ONE, 'model=~"$model|", feature=~"$feature|"'),
         placed(

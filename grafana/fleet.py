@@ -22,6 +22,7 @@ from grafana.parts import (
     FEATURE,
     FLEET,
     HEALTH,
+    INCIDENTS_BOARD,
     MODEL,
     MODEL_ALERTS,
     Json,
@@ -288,6 +289,7 @@ def fleet() -> Json:
             link(MODEL, "job", "instance", "window"),
             link(FEATURE, "job", "instance", "window"),
             link(HEALTH, "job", "instance", "model"),
+            link(INCIDENTS_BOARD, "job", "instance", "model"),
         ],
         common_annotations(),
         placed(

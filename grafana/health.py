@@ -20,6 +20,7 @@ from grafana.parts import (
     FEATURE,
     FLEET,
     HEALTH,
+    INCIDENTS_BOARD,
     MODEL,
     Json,
     common_annotations,
@@ -325,6 +326,7 @@ def health() -> Json:
             link(FLEET, "job", "instance", "model"),
             link(MODEL, "job", "instance"),
             link(FEATURE, "job", "instance"),
+            link(INCIDENTS_BOARD, "job", "instance", "model"),
         ],
         common_annotations(),
         placed(

@@ -22,6 +22,7 @@ from grafana.parts import (
     FEATURE,
     FLEET,
     HEALTH,
+    INCIDENTS_BOARD,
     MODEL,
     Json,
     common_annotations,
@@ -275,10 +276,114 @@ def _predictions() -> list[Json]:
     ]
 
 
+def _calibration_stats() -> list[tuple[int, Json]]:
+    def of(name: str) -> str:
+        return f"max({series(f'modeldrift_{name}', ONE)})"
+
+    fixed = "fixed thresholds"
+    return [
+        (
+            5,
+            stat(
+                "Thresholds from",
+                "How calibrated thresholds were found: from the model's past, or from the rows "
+                "alone and why.",
+                worst("method, reason", series("modeldrift_calibration_info", ONE)),
+                legend="{{method}} {{reason}}",
+                names_only=True,
+                noValue=fixed,
+            ),
+        ),
+        (
+            5,
+            stat(
+                "Since the calibration",
+                "Time since the thresholds were calibrated on the model's past.",
+                f"time() - {of('calibration_timestamp_seconds')}",
+                "s",
+                noValue="never",
+            ),
+        ),
+        (
+            5,
+            stat(
+                "False alarms in 90 days",
+                "How many the thresholds promise at most, and how many they make of the model's "
+                "past compared with itself.",
+                f'label_replace({of("calibration_budget_alarms")}, "of", "promised", "", "")'
+                f' or label_replace({of("self_test_alarms")}, "of", "self-test", "", "")',
+                "none",
+                legend="{{of}}",
+                noValue=fixed,
+                decimals=1,
+            ),
+        ),
+        (
+            5,
+            stat(
+                "Surprise that counts",
+                "Minus log10 of the probability that noise alone is over the threshold, in one "
+                "evaluation of one series.",
+                of("calibration_neg_log10_alpha"),
+                "none",
+                noValue=fixed,
+                decimals=1,
+            ),
+        ),
+        (
+            4,
+            stat(
+                "Past that was looked at",
+                "Length of the history that the thresholds were calibrated on.",
+                of("calibration_history_seconds"),
+                "s",
+                noValue=fixed,
+            ),
+        ),
+    ]
+
+
+def _calibration_graphs() -> list[Json]:
+    surprise = series("modeldrift_feature_psi_surprise", *SCOPE)
+    most = worst("feature", series("modeldrift_feature_psi_surprise", *SCOPE, at=" @ end()"))
+    alpha = series("modeldrift_calibration_neg_log10_alpha", ONE)
+    tested = series("modeldrift_self_test_alarms", ONE)
+    promised = series("modeldrift_calibration_budget_alarms", ONE)
+    return [
+        graph(
+            f"Surprise of the {LINES_SHOWN} most surprising features",
+            "How little noise explains the PSI: minus log10 of its p-value. Dashed: from where "
+            "it counts, if the effect is large enough too.",
+            [
+                target(
+                    f"{worst('feature, window', surprise)} and on (feature) "
+                    f"topk({LINES_SHOWN}, {most})",
+                    "{{feature}} {{window}}",
+                ),
+                target(f"max({alpha})", "counts from", THRESHOLD),
+            ],
+            "none",
+            decimals=1,
+        ),
+        graph(
+            "The promise of few false alarms",
+            "Alarms that the thresholds make of the model's own past, in 90 days. Dashed: what "
+            "is promised.",
+            [
+                target(f"max({tested})", "self-test"),
+                target(f"max({promised})", "promised", THRESHOLD),
+            ],
+            "none",
+            decimals=1,
+        ),
+    ]
+
+
 def model() -> Json:
     """The dashboard."""
     psi, missing, rows, segments = _graphs()
     prediction_psi, prediction_bins = _predictions()
+    surprise, promise = _calibration_graphs()
     state = worst("feature", level("feature", *SCOPE))
     states = timeline(
         f"State of the {FEATURES_SHOWN} worst features",
@@ -307,6 +412,7 @@ def model() -> Json:
             link(FLEET, "job", "instance", "window"),
             link(FEATURE, "job", "instance", "model", "window"),
             link(HEALTH, "job", "instance", "model"),
+            link(INCIDENTS_BOARD, "job", "instance", "model"),
         ],
         common_annotations(ONE, 'model=~"$model|"'),
         placed(
@@ -317,6 +423,9 @@ def model() -> Json:
             row("Predictions"),
             (9, [(24, prediction_psi)]),
             (9, [(24, prediction_bins)]),
+            row("Calibration of the thresholds"),
+            (4, _calibration_stats()),
+            (9, [(12, surprise), (12, promise)]),
             row("Rows, segments, missing values"),
             (9, [(8, rows), (8, segments), (8, missing)]),
             (5, [(24, _not_evaluated())]),

@@ -17,8 +17,8 @@ PLUGIN_VERSION = "10.0.0"
 TAG = "drift-exporter"
 DATASOURCE: Json = {"type": "prometheus", "uid": "${datasource}"}
 
-FLEET, MODEL, FEATURE, HEALTH = (
-    f"modeldrift-{name}" for name in ("fleet", "model", "feature", "health")
+FLEET, MODEL, FEATURE, HEALTH, INCIDENTS_BOARD = (
+    f"modeldrift-{name}" for name in ("fleet", "model", "feature", "health", "incidents")
 )
 """Uids of the boards. Alerts link to them: never change one."""
 
@@ -27,6 +27,7 @@ TITLES = {
     MODEL: "Model drift / Model",
     FEATURE: "Model drift / Feature",
     HEALTH: "Model drift / Exporter health",
+    INCIDENTS_BOARD: "Model drift / Incidents",
 }
 
 

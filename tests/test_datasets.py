@@ -8,7 +8,9 @@ DRIFT_DATASETS names the folder that has it.
 import os
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,13 @@ import pytest
 
 from drift_exporter import check
 from drift_exporter.config import ModelConfig
+from drift_exporter.hindsight import judged
+from drift_exporter.lookback import made_anew
 from drift_exporter.reading.opening import open_source
 from drift_exporter.reading.profile_builder import build_profile
+from drift_exporter.reading.source import Span
 from drift_exporter.snapshot import Snapshot
+from drift_exporter.statistics.calibration import Method
 from drift_exporter.store import open_store
 
 DATASETS = Path(os.environ.get("DRIFT_DATASETS", Path(__file__).parents[2] / "shared" / "datasets"))
@@ -27,6 +33,7 @@ pytestmark = pytest.mark.skipif(
     reason=f"the data sets are not in {DATASETS.name}/ beside the project; set DRIFT_DATASETS",
 )
 
+OVER = ("warning", "critical")
 Alarms = dict[date, dict[str, set[str]]]
 """By day and window, the columns with a verdict above ok."""
 
@@ -168,4 +175,110 @@ def test_bike_rides_grow_and_the_calendar_does_not() -> None:
 
     assert set().union(*by_day.values()) == {"cnt", "registered", "casual"}
     assert all(not found for day, found in by_day.items() if day < date(2012, 4, 1))
+    assert all({"cnt", "registered"} <= f for day, f in by_day.items() if day > date(2012, 8, 1))
+
+
+def seconds(day: str) -> int:
+    """Midnight of a day."""
+    return int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp())
+
+
+def calibrated_snapshots(
+    settings: dict[str, Any], first: str, calibrated: str, last: str, method: Method
+) -> Iterator[Snapshot]:
+    """Calibrate a model on its past from the first day on, with the default budget; then every
+    run to the last day."""
+    model = ModelConfig.model_validate({"name": "real", "thresholds": "calibrated", **settings})
+    start, middle, end = (seconds(day) for day in (first, calibrated, last))
+    reference = open_source(model.reference, timeout_seconds=60)
+    profile = build_profile(model, reference, now=0.0)
+    reference.close()
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(f"sqlite:///{folder}/drift.db", now=0.0)
+        source = open_source(model.current, timeout_seconds=60)
+        job = check.Job(model, profile, source, store, model.interval.seconds)
+        width, span = model.slice_seconds, Span(start, end)
+        counted = source.count(profile, span, width, end)
+        store.replace_slices(
+            model.name, profile.bins_hash, width, span, counted.slices, counted_to=end
+        )
+        found = made_anew(job, middle)
+        assert found.budget_per_90_days == 1.0
+        assert found.leading.method is method
+        for _, snapshot in judged(
+            replace(job, calibration=found), middle, end, int(model.interval.seconds)
+        ):
+            yield snapshot
+        source.close()
+        store.close()
+
+
+def test_car_loan_drifts_on_its_day_by_calibrated_thresholds() -> None:
+    """Calibrated on 160 days before the drift: ten quiet weeks, then all five drifted columns
+    within four days, and no stable one ever."""
+    settings = {
+        **car_loan("car_loan.parquet"),
+        "slice": "1d",
+        "interval": "1d",
+        "calibration": {"history": "160d"},
+    }
+    found = calibrated_snapshots(settings, "2018-08-01", "2019-01-15", "2019-08-20", Method.HISTORY)
+    by_day = {day: windows["7d"] for day, windows in alarms_of(found).items()}
+
+    before = {day: found for day, found in by_day.items() if day <= DRIFT_DAY}
+    after = {day: found for day, found in by_day.items() if day > DRIFT_DAY}
+    assert len(before) == 75
+    assert set().union(*before.values()) == set()
+    assert set().union(*after.values()) == DRIFTED
+    assert all(found == DRIFTED for day, found in after.items() if day >= date(2019, 4, 5))
+    assert min(day for day, found in after.items() if found) <= date(2019, 4, 2)
+
+
+def test_weather_alarms_within_twice_the_budget() -> None:
+    """Three months of real weather, calibrated on four months before and compared with the month
+    before: at most two alarms are held for as long as an alert waits."""
+    path = str(DATASETS / "nyc_weather_2013.parquet")
+    settings = {
+        "reference": {"url": path, "kind": "rolling"},
+        "current": {"url": path, "lateness": "0s"},
+        "windows": ["24h"],
+        "slice": "6h",
+        "interval": "6h",
+        "min_rows": 60,
+        "features": {"exclude": ["year", "month", "day"]},
+        "calibration": {"history": "120d"},
+    }
+    found = calibrated_snapshots(settings, "2013-01-01", "2013-05-15", "2013-08-13", Method.HISTORY)
+    over = [
+        {i for i, verdict in enumerate(s.windows[0].verdicts) if str(verdict.state) in OVER}
+        for s in found
+    ]
+    held = [bool(now & before) for before, now in pairwise(over)]
+
+    assert len(over) == 90 * 4
+    assert sum(now and not before for before, now in pairwise([False, *held])) <= 2
+
+
+def test_bike_rides_grow_by_calibrated_thresholds() -> None:
+    """Against 2011 a sliding year shows the growth of the rides; of all else humidity alone, by a
+    PSI of 0.05 at the very end, and never the calendar."""
+    path = str(DATASETS / "bike_sharing_hourly.parquet")
+    settings = {
+        "reference": {"url": path, "end": "2012-01-01"},
+        "current": {"url": path, "lateness": "0s"},
+        "windows": ["364d"],
+        "slice": "1d",
+        "interval": "7d",
+        "features": {"exclude": ["yr"]},
+        "calibration": {"history": "365d"},
+    }
+    found = calibrated_snapshots(
+        settings, "2011-01-01", "2012-01-01", "2012-12-31", Method.ANALYTIC
+    )
+    by_day = {day: windows["364d"] for day, windows in alarms_of(found).items()}
+
+    rides = {"cnt", "registered", "casual"}
+    assert set().union(*by_day.values()) == rides | {"hum"}
+    assert all(not found for day, found in by_day.items() if day < date(2012, 4, 1))
+    assert all("hum" not in found for day, found in by_day.items() if day < date(2012, 11, 1))
     assert all({"cnt", "registered"} <= f for day, f in by_day.items() if day > date(2012, 8, 1))

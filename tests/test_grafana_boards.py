@@ -17,6 +17,7 @@ from grafana.expressions import Expression, all_panels, expressions, filled, lab
 
 from drift_exporter.metrics.families import FAMILIES
 from drift_exporter.metrics.health import Health
+from drift_exporter.metrics.incidents import INCIDENT_FAMILIES
 
 ROOT = Path(__file__).parent.parent
 BOARDS = [
@@ -70,6 +71,7 @@ def test_uids_are_stable() -> None:
         "modeldrift-model": "Model drift / Model",
         "modeldrift-feature": "Model drift / Feature",
         "modeldrift-health": "Model drift / Exporter health",
+        "modeldrift-incidents": "Model drift / Incidents",
     }
 
 
@@ -197,7 +199,11 @@ def exported() -> set[str]:
     health.add_model("m")
     own = {sample.name for metric in health.registry.collect() for sample in metric.samples}
     prometheus = {"up", "scrape_duration_seconds", "scrape_samples_scraped", "ALERTS"}
-    return {family.name for family in FAMILIES} | own | prometheus
+    incidents = {
+        f"{family.name}_bucket" if family.kind == "histogram" else family.name
+        for family in INCIDENT_FAMILIES
+    }
+    return {family.name for family in FAMILIES} | own | incidents | prometheus
 
 
 def names_in(expression: str) -> set[str]:

@@ -24,6 +24,23 @@ EMPTY_BY_RIGHT = {
         "all features of this model are evaluated",
         {"model": ["churn"]},
     ),
+    **{
+        f"modeldrift-model: panel {title!r} {ref}": (
+            "thresholds of this model are fixed",
+            {"model": ["fraud-screening"]},
+        )
+        for title, ref in (
+            ("Thresholds from", "A"),
+            ("Since the calibration", "A"),
+            ("False alarms in 90 days", "A"),
+            ("Surprise that counts", "A"),
+            ("Past that was looked at", "A"),
+            ("Surprise of the 10 most surprising features", "A"),
+            ("Surprise of the 10 most surprising features", "T"),
+            ("The promise of few false alarms", "A"),
+            ("The promise of few false alarms", "T"),
+        )
+    },
 }
 """Queries that are empty on the day, why, and the values with which they are not."""
 

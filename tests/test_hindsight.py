@@ -146,7 +146,7 @@ def stored(made: check.Job, start: int, end: int) -> dict[SliceKey, list[int]]:
 
 @settings(max_examples=12)
 @given(
-    st.integers(0, 60), st.integers(1, 60), 
+    st.integers(0, 60), st.integers(1, 60),
     st.none() | st.tuples(st.integers(0, 80), st.integers(1, 30)),
     st.integers(0, 2**32 - 1),
 )  # fmt: skip

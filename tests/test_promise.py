@@ -145,7 +145,9 @@ def test_a_damaged_calibration_is_refused_or_harmless(path: tuple[Any, ...]) -> 
         try:
             found = from_json(text, "calibration.json")
         except CalibrationError:
-            with pytest.raises(CalibrationError, match="^calibration.json: .*'drift-exporter cal"):
+            with pytest.raises(
+                CalibrationError, match=r"^calibration\.json: .*'drift-exporter cal"
+            ):
                 from_json(text, "calibration.json")
             continue
         natural = found.natural(made.profile, "1h")

@@ -263,13 +263,13 @@ def test_incidents_are_those_that_went_on_in_the_span(store: Store, config: Conf
     """An incident that was over before the span is not in its report, one that goes on is."""
     found = span(store, config).incidents
 
-    assert [(case.model, case.state) for case in found] == [("credit", "closed"), ("churn", "open")]
+    assert [(case.model, case.state) for case in found] == [("churn", "open"), ("credit", "closed")]
     assert span(store, config).unmatched_alerts == 1
 
 
 def test_times_are_those_of_the_story(store: Store, config: Config) -> None:
     """Acknowledged after ten minutes, resolved after two hours; the other one waits since days."""
-    first, second = span(store, config).incidents
+    second, first = span(store, config).incidents
     ack, end = (one for one in span(store, config).times if one.severity == "all")
 
     assert (first.to_acknowledge_seconds, first.to_resolve_seconds) == (600, 7200)

@@ -182,8 +182,5 @@ def _sketched(job: Job) -> Source:
 
 def last_config(cases: Cases) -> str | None:
     """Hash of the config that was written down last."""
-    found = None
-    for entry in cases.audit(0, None):
-        if entry.kind == CONFIG_CHANGED:
-            found = str(entry.body.get("to", ""))
-    return found
+    found = cases.newest_audit({CONFIG_CHANGED}, "config")
+    return str(found[0].body.get("to", "")) if found else None

@@ -48,8 +48,6 @@ CHANGES = frozenset({"profile_changed", "version_changed", "config_changed", "pr
 """Kinds of audit entries that may be why."""
 
 MOST_CHANGES = 10
-MOST_ENTRIES = 2000
-"""Newest audit entries that are looked through for changes."""
 
 
 @dataclass(frozen=True)
@@ -249,13 +247,10 @@ def _slices(job: Job, end: int, features: Collection[str]) -> Slices:
 
 def _changes(store: Store, model: str, now: float) -> list[dict[str, Any]]:
     """The newest changes that may be why, the newest first."""
-    head = store.cases.audit_head()
-    since = max((head.id if head else 0) - MOST_ENTRIES, 0)
     found = [
         {"at": entry.at, "kind": entry.kind, "by": entry.actor, "subject": entry.subject}
-        for entry in store.cases.audit(since, MOST_ENTRIES)
-        if entry.kind in CHANGES
-        and entry.at >= now - CHANGES_SECONDS
-        and entry.subject in (f"model/{model}", "config")
+        for subject in (f"model/{model}", "config")
+        for entry in store.cases.newest_audit(CHANGES, subject, MOST_CHANGES)
+        if entry.at >= now - CHANGES_SECONDS
     ]
-    return found[::-1][:MOST_CHANGES]
+    return sorted(found, key=lambda change: -change["at"])[:MOST_CHANGES]

@@ -108,7 +108,8 @@ def openmetrics(
 
     A value is said again while it holds. A series that ends is not said in its last five
     minutes, in which Prometheus shows it all the same, so that it is not drawn on: in this
-    format nothing marks an end. Samples are in the order of time for each series, not for all.
+    format nothing marks an end. What changed within those five minutes is drawn on until they
+    are over. Samples are in the order of time for each series, not for all.
 
     Parameters
     ----------

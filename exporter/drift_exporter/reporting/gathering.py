@@ -82,7 +82,8 @@ def facts(
 def _span(store: Store, config: Config, since: float, until: float, now: float) -> SpanReport:
     changes, verdicts = _log(store, since, until)
     found = [incident for incident in _incidents(store) if _within(incident, since, until)]
-    cases = [case_facts(store, config, incident, now) for incident in reversed(found)]
+    found.sort(key=lambda incident: (incident.opened, incident.id))
+    cases = [case_facts(store, config, incident, now) for incident in found]
     unmatched = store.cases.unmatched_alerts(MOST_UNMATCHED)
     return SpanReport(
         head=_head("span", now),

@@ -33,6 +33,8 @@ class Mark:
 
     x: float
     text: str
+    anchor: str
+    """On which side of it the text stands, in the words of SVG."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,9 @@ def curve(series: Series, marks: Sequence[tuple[float, str]]) -> Curve | None:
         start=utc(start),
         end=utc(end),
         marks=tuple(
-            Mark(round((at - start) * scale, 1), text) for at, text in marks if start <= at <= end
+            Mark(round((at - start) * scale, 1), text, _anchor((at - start) * scale))
+            for at, text in marks
+            if start <= at <= end
         ),
         text=f"PSI of {series.column} from {utc(start)} to {utc(end)}, at most {number(highest)} "
         f"at {utc(highest_at)}",
@@ -209,6 +213,10 @@ def strips(
         end=utc(until),
         text=f"Incidents and gaps of {len(names)} model(s) from {utc(since)} to {utc(until)}",
     )
+
+
+def _anchor(x: float) -> str:
+    return "start" if x < 40 else "end" if x > WIDTH - 40 else "middle"
 
 
 def _short(name: str) -> str:

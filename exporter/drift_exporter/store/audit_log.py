@@ -4,7 +4,7 @@ Knows entries and the head; what makes them a chain is the business of ``audit``
 """
 
 import hashlib
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from typing import Any
 
 from sqlalchemy import (
@@ -15,11 +15,12 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    or_,
     select,
     update,
 )
 
-from drift_exporter.audit import PRUNED, Entry, Findings, Head, checkpoint, entry, verify
+from drift_exporter.audit import PRUNED, Entry, Findings, Head, canonical, checkpoint, entry, verify
 from drift_exporter.errors import StoreError
 from drift_exporter.store import tables
 from drift_exporter.store.database import Database
@@ -112,6 +113,23 @@ def read(
     with streaming.execute(query) as found:
         for row in found:
             yield Entry(row.id, _text(row.entry), _text(row.hash))
+
+
+def newest(
+    connection: Connection, kinds: Collection[str], subject: str | None, limit: int
+) -> list[Entry]:
+    """The newest entries of some kinds, about one subject or any, the newest first."""
+    t = tables.audit.c
+    # The text is canonical, so a field is known by how it is written. What was changed from
+    # outside may be missed here; the verification finds it.
+    wanted = [t.entry.contains(f'"kind":{canonical(kind)}', autoescape=True) for kind in kinds]
+    query = select(t.id, t.entry, t.hash).where(or_(*wanted)).order_by(t.id.desc())
+    if subject is not None:
+        about = f'"subject":{canonical(subject)}'
+        query = query.where(t.entry.contains(about, autoescape=True))
+    rows = connection.execute(query.limit(4 * limit))
+    found = (Entry(row.id, _text(row.entry), _text(row.hash)) for row in rows)
+    return [e for e in found if e.kind in kinds and subject in (None, e.subject)][:limit]
 
 
 def verified(connection: Connection) -> Findings:

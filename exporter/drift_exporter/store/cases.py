@@ -122,6 +122,13 @@ class Cases:
         with self._database.reading("read the audit log") as connection:
             yield from audit_log.read(connection, since_id, limit)
 
+    def newest_audit(
+        self, kinds: Collection[str], subject: str | None = None, limit: int = 1
+    ) -> list[Entry]:
+        """The newest audit entries of some kinds, about one subject or any, the newest first."""
+        with self._database.reading("search the audit log") as connection:
+            return audit_log.newest(connection, kinds, subject, limit)
+
     def audit_head(self) -> Head | None:
         """The newest entry of the audit log, as it is kept apart from it."""
         with self._database.reading("read the head of the audit log") as connection:
