@@ -45,9 +45,9 @@ TO = "2026-01-20T00:00Z"
 def write(
     folder: Path, *, end: int = END, days: int = DAYS, more: str = "", interval: str = "30m"
 ) -> None:
-    """Days of rows, 200 an hour, that are as the reference."""
+    """Days of rows, 150 an hour, that are as the reference."""
     write_reference(folder / "reference.parquet")
-    rows = table(end - days * DAY, end, 200 * 24 * days, seed=4)
+    rows = table(end - days * DAY, end, 150 * 24 * days, seed=4)
     pq.write_table(rows, folder / "current.parquet")
     configure(folder, more, interval)
 
@@ -190,7 +190,7 @@ def test_a_running_exporter_calibrates_itself(tmp_path: Path) -> None:
     """A start on a store without calibration looks back by itself: thresholds, method, alpha and
     date come out of the source's past, and are there at once after a restart."""
     end = int(time.time() // 1800 * 1800)
-    write(tmp_path, end=end, more="thresholds: calibrated", interval="10s")
+    write(tmp_path, end=end, more=CALIBRATED + "{history: 15d}", interval="3s")
     counted_store(tmp_path, 6, end).close()
     config = tmp_path / "drift.yml"
 

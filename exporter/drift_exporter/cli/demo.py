@@ -40,7 +40,7 @@ def demo(
     from drift_exporter.app import App, Options
     from drift_exporter.config_file import dump_yaml, load, load_yaml
     from drift_exporter.demo.receiver import receiving
-    from drift_exporter.demo.stage import stage
+    from drift_exporter.demo.stage import reachable, stage
     from drift_exporter.rules import Trial, generate, write_trial
 
     console = Console()
@@ -55,7 +55,10 @@ def demo(
     ):
         # Long enough to gather the features that drift one after the other into one message, and
         # those that recover into another.
-        trial = Trial(receiver.slack_url, receiver.pagerduty_url, "90s", "165s", "1h")
+        incidents = f"http://{reachable(web_listen_address)}/alerts"
+        trial = Trial(
+            receiver.slack_url, receiver.pagerduty_url, "90s", "165s", "1h", webhook_url=incidents
+        )
         task = bar.add_task("seven days of history", total=1.0)
         with stage(
             folder,

@@ -1,11 +1,14 @@
-"""profile build, show and diff: the reference as bins and counts."""
+"""profile build, show, diff and promote: the reference as bins and counts."""
 
+import getpass
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from drift_exporter.cli.asking import AskingError, asking, exporter_of, part
 from drift_exporter.cli.options import (
     CONFIG_FILE,
     MODEL,
@@ -14,11 +17,16 @@ from drift_exporter.cli.options import (
     profile_progress,
 )
 from drift_exporter.cli.serve import main
+from drift_exporter.errors import ConfigError, ProfileError
+
+if TYPE_CHECKING:
+    from drift_exporter.config import ModelConfig
+    from drift_exporter.profile import Profile
 
 
 @main.group()
 def profile() -> None:
-    """Build, show and compare profiles: the reference as bins and counts."""
+    """Build, show, compare and promote profiles: the reference as bins and counts."""
 
 
 @profile.command("build")
@@ -74,3 +82,96 @@ def profile_diff(old: Path, new: Path) -> None:
 
     with errors_end_here():
         click.echo(difference(existing_profile(old), existing_profile(new)), nl=False)
+
+
+@profile.command("promote")
+@CONFIG_FILE
+@asking
+@click.option("--model", required=True, help="The model that goes on with it.")
+@click.option(
+    "--profile",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="The new profile; by default the one that is in place, with a new version of the model.",
+)
+@click.option(
+    "--version",
+    "version",
+    required=True,
+    help="Version of the model from now on, as the config has it.",
+)
+@click.option("--reason", required=True, help="Why; for the incident and the audit log.")
+def profile_promote(
+    config_file: Path,
+    url: str,
+    token_file: Path | None,
+    model: str,
+    file: Path | None,
+    version: str,
+    reason: str,
+) -> None:
+    """Put a new profile into its place, and tell the exporter.
+
+    The old profile is kept beside it, named by its hash. The exporter links the model's open
+    drift incident to the new version and profile, writes both to the audit log, and is quiet on
+    the model's drift for response.quiet_after_promotion. Where no exporter runs, it does so at
+    its next start.
+    """
+    from drift_exporter.config_file import load
+    from drift_exporter.profiles import existing_profile, profile_path
+    from drift_exporter.promotion_notes import Note, promote
+
+    with errors_end_here():
+        exporter = exporter_of(url, token_file)
+        config = load(config_file, os.environ)
+        (found,) = chosen_models(config, model)
+        path = profile_path(config, found)
+        new = existing_profile(file or path)
+        _check_promotion(found, new, version)
+        note = Note(new.hash, version, reason, _user(), time.time())
+        kept = promote(path, new, note)
+        click.echo(f"{path}: profile {new.hash}, version {version}")
+        if kept is not None:
+            click.echo(f"{kept}: the profile before it")
+        place = f"/api/v1/models/{part(model)}/promote"
+        try:
+            exporter.do(place, {"version": version, "reason": reason})
+        except AskingError as error:
+            if error.code is None:
+                click.echo(f"{error}; it is noticed when the exporter starts", err=True)
+                return
+            raise AskingError(
+                f"the profile is in place, but the exporter does not take it up yet ({error}); "
+                "restart it, or ask again"
+            ) from error
+        click.echo(f"{url}: told")
+
+
+def _check_promotion(model: "ModelConfig", profile: "Profile", version: str) -> None:
+    from drift_exporter.reading.profile_builder import settings_hash
+
+    if profile.model != model.name:
+        raise ProfileError(
+            f"the profile is of model {profile.model!r}, not of {model.name!r}; build one with "
+            "'drift-exporter profile build'"
+        )
+    if profile.settings != settings_hash(model):
+        raise ProfileError(
+            f"the profile of model {model.name!r} was built with other settings than the config "
+            "has; build it anew with 'drift-exporter profile build --output'"
+        )
+    if model.version not in ("", version):
+        raise ConfigError(
+            f"model {model.name!r} has version {model.version!r} in the config, {version!r} is to "
+            f"be promoted; write 'version: \"{version}\"' there first, or leave it out"
+        )
+
+
+def _user() -> str:
+    """Who gives the command, as far as the system knows."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        # A container's user need not have a name.
+        return f"uid {os.getuid()}"

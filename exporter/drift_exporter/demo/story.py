@@ -50,6 +50,7 @@ def story(folder: str, exporter: str, servers: Servers, drift: Drift) -> str:
         places.append(("Alerts", f"{servers.prometheus}/alerts"))
     if servers.alertmanager:
         places.append(("Alertmanager", f"{servers.alertmanager}/"))
+        places.append(("Incidents", f"http://{exporter}/incidents"))
     return "\n".join(
         [
             f"A credit model in {folder}: a week of history, now some "
@@ -87,7 +88,10 @@ def _timeline(drift: Drift, messages: bool) -> list[tuple[str, str]]:
             ("", f"({PREDICTION}) pass PSI 0.25, critical; no other passes 0.1."),
         ]
     if messages and drift.end >= drift.start + MESSAGE_SECONDS:
-        timeline.append((_clock(drift.start + MESSAGE_SECONDS), "Slack's message, printed here."))
+        timeline += [
+            (_clock(drift.start + MESSAGE_SECONDS), "Slack's message, printed here; an incident"),
+            ("", "says what moved, since when, and whether it is a data fault."),
+        ]
     if drift.end >= drift.start + SLOW_SECONDS:
         timeline.append((_clock(drift.start + SLOW_SECONDS), "Window 5m: the same, later."))
     if drift.ends:

@@ -208,8 +208,9 @@ def _pieces(
             if frame.time > before.time:
                 yield before.time, _held(held, found, before.time, frame.time, step_seconds)
         shown[model] = frame, found
+    until = max((frame.until for frame, _ in shown.values()), default=0)
     for frame, held in shown.values():
-        yield frame.time, _held(held, held, frame.time, frame.until, step_seconds)
+        yield frame.time, _held(held, held, frame.time, until, step_seconds)
 
 
 def _held(
