@@ -1,6 +1,7 @@
 """The example config of Alertmanager: who is told, what a message says, what a trial changes."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ CONFIG = EXAMPLE / "alertmanager.yml"
 
 FEATURE, WIDE = "ModelDriftFeatureDrifted", "ModelDriftWidespread"
 SUMMARIES = {FEATURE: "A feature has drifted from its reference.", "ModelDriftNoData": "No rows."}
+INCIDENTS = "drift-exporter,"
 STALE, DOWN = "ModelDriftMonitorStale", "ModelDriftExporterDown"
 
 
@@ -124,6 +126,31 @@ def test_the_config_is_accepted() -> None:
             id="blind to one of tier medium pages in support hours",
         ),
         pytest.param(
+            {
+                "alertname": "ModelDriftIncidentUnacknowledged",
+                "severity": "critical",
+                "tier": "high",
+                "escalated": "true",
+            },
+            "pagerduty-second-line,pagerduty,slack-critical",
+            id="a critical incident of tier high that nobody took reaches the second line",
+        ),
+        pytest.param(
+            {
+                "alertname": "ModelDriftIncidentUnacknowledged",
+                "severity": "warning",
+                "tier": "high",
+                "escalated": "true",
+            },
+            "slack-tickets",
+            id="a warning of tier high that nobody took is a ticket at any hour",
+        ),
+        pytest.param(
+            {"alertname": "ModelDriftAuditBroken", "severity": "critical", "tier": "high"},
+            "pagerduty,slack-critical",
+            id="an audit log that was changed pages with the highest tier",
+        ),
+        pytest.param(
             {"alertname": "ModelDriftReferenceOld", "severity": "info"},
             "nobody",
             id="info is for dashboards",
@@ -137,7 +164,11 @@ def test_the_config_is_accepted() -> None:
     ],
 )
 def test_who_is_told(labels: dict[str, str], receivers: str) -> None:
-    """Each kind of alert reaches its receivers and no others, in this order."""
+    """Each kind of alert reaches its receivers and no others, in this order.
+
+    The exporter, which keeps incidents, is told first of all that is its own but the watchdog.
+    """
+    kept = labels["alertname"].startswith("ModelDrift") and "Watchdog" not in labels["alertname"]
     pairs = [f"{name}={value}" for name, value in labels.items()]
 
     amtool(
@@ -146,7 +177,7 @@ def test_who_is_told(labels: dict[str, str], receivers: str) -> None:
         "test",
         "--config.file",
         CONFIG,
-        f"--verify.receivers={receivers}",
+        f"--verify.receivers={INCIDENTS if kept else ''}{receivers}",
         *pairs,
     )
 
@@ -205,6 +236,15 @@ MANY = message(*(alert(f"f{i:03}") for i in range(200)))
 MIXED = message(alert("income"), alert(alertname="ModelDriftNoData"))
 OVER = message(alert("income", "resolved"), alert("age", "resolved"))
 PARTLY = message(alert("income"), alert("age", "resolved"))
+LINK = "https://drift.example.com/incidents?model=credit"
+
+
+def linked(found: dict[str, Any]) -> dict[str, Any]:
+    """The alert with the address of its model's incidents."""
+    return {**found, "annotations": {**found["annotations"], "incident_url": LINK}}
+
+
+LINKED = message(linked(alert("income")), linked(alert("age")))
 HOSTILE = message(alert("<!channel> & co"))
 
 
@@ -273,6 +313,15 @@ HOSTILE = message(alert("<!channel> & co"))
             "• age: A feature has drifted from its reference. From 10:00 to 11:30 UTC on 2 March.",
             id="a recovery has from when to when",
         ),
+        pytest.param(
+            "modeldrift.slack.text",
+            message(linked(alert("income", "resolved"))),
+            "• income: A feature has drifted from its reference. "
+            f"From 10:00 to 11:30 UTC on 2 March.\n<{LINK}|Incidents of this model>",
+            id="where incidents are kept the message leads there",
+        ),
+        pytest.param("modeldrift.incident", LINKED, LINK, id="incidents of the model"),
+        pytest.param("modeldrift.incident", ONE, "", id="no incidents, no link"),
         pytest.param("modeldrift.subject", ONE, "credit", id="subject"),
         pytest.param("modeldrift.pagerduty.severity", ONE, "warning", id="severity"),
         pytest.param(
@@ -351,6 +400,46 @@ def test_secrets_come_from_files() -> None:
         assert key not in text
 
 
+def test_the_exporter_is_told_of_every_alert_of_a_group() -> None:
+    """No number of alerts is cut off, ends are told, and what was missed is told again soon."""
+    config = yaml.safe_load(CONFIG.read_text())
+    (receiver,) = [r for r in config["receivers"] if r["name"] == "drift-exporter"]
+    (webhook,) = receiver["webhook_configs"]
+    first = config["route"]["routes"][0]
+
+    assert webhook["url"].endswith("/alerts")
+    assert (webhook["max_alerts"], webhook["send_resolved"]) == (0, True)
+    assert (first["receiver"], first["continue"]) == ("drift-exporter", True)
+    assert first["repeat_interval"] == "1h"
+
+
+def test_the_token_of_the_webhook_may_come_from_a_file(tmp_path: Path) -> None:
+    """What is commented out in the example is accepted where it is wanted."""
+    text = CONFIG.read_text()
+    commented = re.compile(r"^        # (http_config:|  authorization:|    credentials_file:.*)$")
+    wanted = [commented.sub(r"        \1", line) for line in text.splitlines()]
+    (tmp_path / "alertmanager.yml").write_text("\n".join(wanted))
+
+    amtool("check-config", tmp_path / "alertmanager.yml")
+    (receiver,) = [
+        r for r in yaml.safe_load("\n".join(wanted))["receivers"] if r["name"] == "drift-exporter"
+    ]
+    assert receiver["webhook_configs"][0]["http_config"] == {
+        "authorization": {"credentials_file": "/etc/alertmanager/secrets/drift-exporter-token"}
+    }
+
+
+def test_a_trial_without_incidents_has_no_way_to_them(tmp_path: Path) -> None:
+    """Where no exporter takes alerts, none is sent to an address that is not there."""
+    path = write_trial(tmp_path, Trial("http://s", "http://p"), load_yaml, dump_yaml)
+
+    amtool("check-config", path)
+    assert "drift-exporter:10033" not in path.read_text()
+    assert "drift-exporter" not in {
+        route["receiver"] for route in yaml.safe_load(path.read_text())["route"]["routes"]
+    }
+
+
 def test_a_trial_is_accepted_and_reaches_nobody_else(tmp_path: Path) -> None:
     """The adapted config is valid, its secrets are the receiver's, its hours the given ones."""
     trial = Trial(
@@ -365,6 +454,8 @@ def test_a_trial_is_accepted_and_reaches_nobody_else(tmp_path: Path) -> None:
     config = yaml.safe_load(path.read_text())
     assert Path(config["global"]["slack_api_url_file"]).read_text() == trial.slack_url
     assert config["global"]["pagerduty_url"] == trial.pagerduty_url
+    (kept,) = [r for r in config["receivers"] if r["name"] == "drift-exporter"]
+    assert kept["webhook_configs"][0]["url"] == trial.webhook_url
     assert config["route"]["group_by"] == ["namespace", "job", "model"]
     assert {route.get("group_wait", "30s") for route in config["route"]["routes"]} == {"30s"}
     assert sorted(p.name for p in (tmp_path / "am" / "secrets").iterdir()) == [

@@ -15,8 +15,10 @@ from prometheus_client import CollectorRegistry
 
 from drift_exporter.config import RATES, STATISTICS, Config, parse_duration
 from drift_exporter.config_file import dump_yaml
+from drift_exporter.incident import cause_of
 from drift_exporter.metrics.families import FAMILIES, ROLES, STATISTIC_FAMILIES
 from drift_exporter.metrics.health import Health
+from drift_exporter.metrics.incidents import INCIDENT_FAMILIES
 from drift_exporter.rules import (
     Limits,
     Options,
@@ -33,6 +35,8 @@ RULES = SHIPPED / "drift-exporter.rules.yml"
 TESTS = sorted((SHIPPED / "tests").glob("*.test.yml"))
 SCRAPE_LABELS = {"job", "instance", "pod", "namespace"}
 RULE_LABELS = {"severity", "escalated", "run_interval", "limit", "alertname", "alertstate"}
+
+URL = "dashboard_url"
 
 Rule = dict[str, Any]
 
@@ -170,6 +174,7 @@ def test_every_alert_has_a_case_for_and_one_against(name: str) -> None:
 def _exported() -> dict[str, set[str]]:
     """Labels of every metric that the exporter exposes, by name."""
     found = {family.name: set(family.labels) for family in FAMILIES}
+    found |= {family.name: set(family.labels) for family in INCIDENT_FAMILIES}
     registry: CollectorRegistry = Health("1", "r").registry
     for metric in registry.collect():
         labelled = getattr(registry._names_to_collectors.get(metric.name), "_labelnames", ())
@@ -329,6 +334,61 @@ def test_limits_are_series_too() -> None:
     found = {r["labels"]["limit"]: float(r["expr"]) for r in groups(text)["modeldrift-limits"]}
     assert found["widespread_share"] == 0.5
     assert found["reference_age_seconds"] == 90 * 86400
+
+
+def test_alerts_of_models_link_to_their_incidents_where_there_is_an_address() -> None:
+    """With the exporter's address an alert that names a model leads to the model's incidents."""
+    found = alerts(made(None, Options(exporter_url="https://drift.example.com/x/")))
+    links = {r["alert"]: r["annotations"].get("incident_url") for r in found}
+    page = "https://drift.example.com/x/incidents?model={{ $labels.model | urlquery }}"
+
+    assert links["ModelDriftFeatureDrifted"] == links["ModelDriftIncidentOpenTooLong"] == page
+    assert {n for n, link in links.items() if link is None} == {
+        n for n, r in ((r["alert"], r) for r in found) if "model" not in r["annotations"][URL]
+    }
+
+
+def test_rules_say_how_long_they_make_drift_wait() -> None:
+    """Per interval one series tells the wait, and each group compares with its own."""
+    text = made(config(("a", "1h"), ("b", "5m"), ("c", "5m")))
+    waits = {
+        r["labels"]["run_interval"]: float(r["expr"])
+        for r in groups(text)["modeldrift-limits"]
+        if r["labels"]["limit"] == "two_runs_seconds"
+    }
+    drifted = {
+        r["labels"]["run_interval"]: parse_duration(r["for"]).seconds
+        for r in alerts(text)
+        if r["alert"] == "ModelDriftFeatureDrifted"
+    }
+    outdated = [r for r in alerts(text) if r["alert"] == "ModelDriftRulesOutdated"]
+
+    assert waits == drifted == {"1h": 3960, "5m": 450}
+    for rule in outdated:
+        assert f'run_interval="{rule["labels"]["run_interval"]}"' in rule["expr"]
+    assert len(outdated) == 2
+
+
+def test_no_alert_about_an_incident_opens_one() -> None:
+    """Of the alerts with a model, those about incidents have no cause, and all others have one."""
+    about = {name for name in NAMES if cause_of(name) is None}
+
+    assert about == {"ModelDriftIncidentUnacknowledged", "ModelDriftIncidentOpenTooLong"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_promotions_quieten_drift_and_nothing_else(name: str) -> None:
+    """What asks whether a model is quiet are the alerts about drift, each of them."""
+    drift = {
+        "ModelDriftFeatureDrifted",
+        "ModelDriftPredictionDrifted",
+        "ModelDriftSegmentDrifted",
+        "ModelDriftWidespread",
+        "ModelDriftSustained",
+    }
+    asks = {recording.QUIET in rule["expr"] for rule in alerts(ALL) if rule["alert"] == name}
+
+    assert asks == {name in drift}
 
 
 def test_kubernetes_gets_the_same_rules() -> None:

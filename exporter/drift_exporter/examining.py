@@ -128,9 +128,10 @@ def keep(
         If there is no such incident.
     """
     cases = store.cases
+    known = cases.incident(incident_id)
+    changes = _changes(store, known.model, now) if known else []
     with cases.writing(f"analyse incident {incident_id}") as tx:
         incident = tx.get(incident_id)
-        changes = _changes(store, incident.model, now)
         told = _told(found, related, changes)
         detail: dict[str, Any] = {"classification": told["classification"]}
         if found is not None:
@@ -247,7 +248,7 @@ def _slices(job: Job, end: int, features: Collection[str]) -> Slices:
 
 def _changes(store: Store, model: str, now: float) -> list[dict[str, Any]]:
     """The newest changes that may be why, the newest first."""
-    found = [
+    found: list[dict[str, Any]] = [
         {"at": entry.at, "kind": entry.kind, "by": entry.actor, "subject": entry.subject}
         for subject in (f"model/{model}", "config")
         for entry in store.cases.newest_audit(CHANGES, subject, MOST_CHANGES)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from drift_exporter.metrics.families import FAMILIES, MODEL_FAMILIES, Family
 from drift_exporter.metrics.health import Health
+from drift_exporter.metrics.incidents import INCIDENT_FAMILIES
 
 HEAD = """\
 # Metrics
@@ -33,6 +34,11 @@ def markdown() -> str:
             "## Per column, window and segment",
             *_table(FAMILIES[len(MODEL_FAMILIES) :]),
             "",
+            "## Incidents, actions and the audit log",
+            *_incidents(),
+            "",
+            "Counters and histograms come from the store: a restart does not reset them.",
+            "",
             "## The exporter itself",
             *_health(),
             "",
@@ -48,6 +54,13 @@ def _table(families: tuple[Family, ...]) -> Iterator[str]:
     for family in families:
         labels = ", ".join(family.labels)
         yield f"| `{family.name}` | {labels} | {'yes' if family.score else ''} | {family.help} |"
+
+
+def _incidents() -> Iterator[str]:
+    yield "| name | type | labels | meaning |"
+    yield "|---|---|---|---|"
+    for found in INCIDENT_FAMILIES:
+        yield f"| `{found.name}` | {found.kind} | {', '.join(found.labels)} | {found.help} |"
 
 
 def _health() -> Iterator[str]:

@@ -64,9 +64,9 @@ class Exporter:
         request.add_header("Content-Type", "application/json")
         return self._read(request)
 
-    def text(self, path: str, **query: Any) -> str:
+    def text(self, path: str, *, method: str = "GET", **query: Any) -> str:
         """What a path answers, as text."""
-        with closing(self._open(self._request("GET", path, query))) as answer:
+        with closing(self._open(self._request(method, path, query))) as answer:
             return self._whole(answer).decode("utf-8", "replace")
 
     def lines(self, path: str, **query: Any) -> Iterator[str]:

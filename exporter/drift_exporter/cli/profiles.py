@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from drift_exporter.cli.serve import main
 from drift_exporter.errors import ConfigError, ProfileError
 
 if TYPE_CHECKING:
+    from drift_exporter.cli.asking import Exporter
     from drift_exporter.config import ModelConfig
     from drift_exporter.profile import Profile
 
@@ -134,18 +136,29 @@ def profile_promote(
         click.echo(f"{path}: profile {new.hash}, version {version}")
         if kept is not None:
             click.echo(f"{kept}: the profile before it")
-        place = f"/api/v1/models/{part(model)}/promote"
+        _tell(exporter, model, version, reason)
+        click.echo(f"{url}: told")
+
+
+def _tell(exporter: "Exporter", model: str, version: str, reason: str) -> None:
+    """Have a running exporter take up the profile; one that does not run does so at its start."""
+    place = f"/api/v1/models/{part(model)}/promote"
+    try:
         try:
             exporter.do(place, {"version": version, "reason": reason})
         except AskingError as error:
-            if error.code is None:
-                click.echo(f"{error}; it is noticed when the exporter starts", err=True)
-                return
-            raise AskingError(
-                f"the profile is in place, but the exporter does not take it up yet ({error}); "
-                "restart it, or ask again"
-            ) from error
-        click.echo(f"{url}: told")
+            if error.code not in (404, 405):
+                raise
+            # One that knows no promotions finds the note when it loads its config again.
+            exporter.text("/-/reload", method="POST")
+    except AskingError as error:
+        if error.code is None:
+            click.echo(f"{error}; it takes the profile up when it starts", err=True)
+            sys.exit(0)
+        raise AskingError(
+            f"the profile is in place, but the exporter has not taken it up ({error}); "
+            "restart it, or give the command again"
+        ) from error
 
 
 def _check_promotion(model: "ModelConfig", profile: "Profile", version: str) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from drift_exporter.approving import WAITING
 from drift_exporter.case import AskedAction, Case, Person
 from drift_exporter.incident import (
     SEVERITIES,
-    ActionState,
     Alert,
     Incident,
     State,
@@ -31,7 +31,6 @@ MOST_SEGMENTS = 12
 
 _ORDER = {state: at for at, state in enumerate(State)}
 _QUIET = ("none", "not_evaluated")
-_ANSWERABLE = (ActionState.PROPOSED, ActionState.WAITING)
 
 
 @dataclass(frozen=True)
@@ -150,12 +149,12 @@ def in_order(incidents: Iterable[Incident]) -> list[Incident]:
 
 def incident_view(case: Case, person: Person, actions_to_ask: Sequence[str]) -> IncidentView:
     """An incident as a person may see and move it."""
-    responder, approver = person.may("responder"), person.may("approver")
+    responder = person.may("responder")
     alerts = sorted(case.alerts, key=lambda a: (a.status != "firing", -a.starts_at))
     return IncidentView(
         incident=case.incident,
         analysis=analysis_view(case.incident.analysis),
-        actions=tuple(_action(asked, approver) for asked in reversed(case.actions)),
+        actions=tuple(_action(asked, person) for asked in reversed(case.actions)),
         steps=case.steps[-MOST_STEPS:],
         earlier_steps=max(len(case.steps) - MOST_STEPS, 0),
         alerts=tuple(alerts[:MOST_ALERTS]),
@@ -231,15 +230,18 @@ def _split(found: Mapping[str, Any]) -> SplitFound:
     )
 
 
-def _action(asked: AskedAction, approver: bool) -> ActionView:
+def _action(asked: AskedAction, person: Person) -> ActionView:
     action = asked.action
+    answered = {one.who.casefold() for one in asked.approvals}
     request, outcome = _mapping(action.detail, "request"), _mapping(action.detail, "outcome")
     status = _number(outcome, "status")
     words = [f"status {status:.0f}"] if status is not None else []
     words += [_text(outcome, "answer") or _text(outcome, "text")]
     return ActionView(
         asked=asked,
-        answerable=approver and action.state in _ANSWERABLE,
+        answerable=person.may("approver")
+        and action.state in WAITING
+        and person.name.casefold() not in answered,
         filled=sum(one.decision == "approve" for one in asked.approvals),
         request=f"{_text(request, 'method')} {_text(request, 'url')}".strip(),
         body=_text(request, "body"),

@@ -1,0 +1,410 @@
+"""The commands that answer incidents, write reports and promote, against a real server."""
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner, Result
+
+from drift_exporter.cli import incidents, main, report
+from drift_exporter.cli.asking import TOKEN
+from drift_exporter.config import Config
+from drift_exporter.profile_files import read_profile
+from drift_exporter.promotion_notes import read_note
+from drift_exporter.reporting import MEDIA_TYPES
+from drift_exporter.reporting import report as reported
+from incident_desk import TOKENS, Room, alert, people, room, served
+
+# Imported for the commands that they add.
+assert incidents
+assert report
+
+CONFIG = Config.model_validate(
+    {"models": [{"name": "credit", "reference": "r.csv", "current": "c.csv"}]}
+)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Room]:
+    """A desk with an incident of the model credit and an action that waits."""
+    with room(tmp_path) as found:
+        (number,) = found.deliver(alert("income", labels={"evil": "\x1b[31m"}))
+        found.waiting(number)
+        yield found
+
+
+@pytest.fixture
+def url(desk: Room) -> Iterator[str]:
+    """Where the desk is served."""
+
+    def written(
+        incident_id: int | None, since: float, until: float, kind: str
+    ) -> tuple[bytes, str]:
+        form = next(each for each in MEDIA_TYPES if each == kind)
+        text = reported(
+            desk.store,
+            CONFIG,
+            since=since,
+            until=until,
+            now=desk.clock(),
+            incident_id=incident_id,
+            format=form,  # type: ignore[arg-type]
+        )
+        return text.encode(), MEDIA_TYPES[kind]
+
+    with served(desk, report=written) as client:
+        yield str(client.base_url).rstrip("/")
+
+
+def call(arguments: Sequence[str], url: str, role: str = "approver") -> Result:
+    """Give a command as somebody with a role."""
+    environ = {TOKEN: TOKENS.get(role, role)}
+    return CliRunner().invoke(main, [*arguments, f"--url={url}"], env=environ)
+
+
+def test_incidents_are_listed_and_shown(url: str) -> None:
+    """The list has a line per incident; one alone is told with its actions and timeline."""
+    listed, one = call(["incidents", "list"], url), call(["incidents", "show", "1"], url)
+
+    assert (listed.exit_code, one.exit_code) == (0, 0), listed.output + one.output
+    assert "income of credit drifts" in listed.output
+    assert "2027-01-15" in listed.output
+    assert "acknowledge, mitigate, resolve, note" in one.output
+    assert "science, clinic" in one.output
+    assert "ModelDriftFeatureDrifted opened the incident" in one.output
+    assert "\x1b" not in listed.output + one.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "models"),
+    [
+        pytest.param([], ["credit"], id="all"),
+        pytest.param(["--model=credit"], ["credit"], id="of a model"),
+        pytest.param(["--model=churn"], [], id="of another model"),
+        pytest.param(["--state=open", "--state=closed"], ["credit"], id="in a state"),
+        pytest.param(["--state=closed"], [], id="in another state"),
+    ],
+)
+def test_lists_can_be_narrowed(url: str, arguments: list[str], models: list[str]) -> None:
+    """Model and state choose, and programs get JSON."""
+    done = call(["incidents", "list", "--format=json", *arguments], url)
+
+    assert [one["model"] for one in json.loads(done.output)] == models
+
+
+def test_an_incident_is_answered_to_its_end(desk: Room, url: str) -> None:
+    """Acknowledged, noted, worked on, resolved and closed, each with who and what was said."""
+    for arguments in (
+        ["ack", "1", "--text=looking"],
+        ["note", "1", "it is the ünit"],
+        ["mitigate", "1"],
+        ["resolve", "1", "--text=repaired"],
+        ["close", "1"],
+    ):
+        done = call(["incidents", *arguments], url, "responder")
+        assert done.exit_code == 0, done.output
+
+    incident = desk.store.cases.incident(1)
+    steps = [(s.kind, s.actor, s.text) for s in desk.store.cases.steps(1) if s.actor == "responder"]
+    assert incident is not None
+    assert incident.closed_by == "responder"
+    assert steps == [
+        ("acknowledged", "responder", "looking"),
+        ("note", "responder", "it is the ünit"),
+        ("mitigating", "responder", ""),
+        ("resolved", "responder", "repaired"),
+        ("closed", "responder", ""),
+    ]
+
+
+def test_an_action_is_approved_and_another_rejected(desk: Room, url: str) -> None:
+    """An answer is written down with its note, and the command tells what is still needed."""
+    second = desk.waiting(1, needs=("",), name="tell")
+
+    first = call(["incidents", "approve", "1", "--note=seen the bins"], url)
+    other = call(["incidents", "reject", str(second.id)], url)
+
+    assert (first.exit_code, other.exit_code) == (0, 0), first.output + other.output
+    assert "waiting, 1 of 2 answered" in first.output
+    assert "rejected" in other.output
+    (approval,) = desk.store.cases.approvals(1)
+    assert (approval.who, approval.note) == ("approver", "seen the bins")
+
+
+def test_an_action_is_asked_for(desk: Room, url: str) -> None:
+    """An action of the config can be asked for by hand."""
+    done = call(["incidents", "request", "1", "tell"], url, "responder")
+
+    assert done.exit_code == 0, done.output
+    assert desk.store.cases.actions()[-1].name == "tell"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "role", "code", "text"),
+    [
+        pytest.param(["list"], "", 1, "DRIFT_EXPORTER_TOKEN", id="nobody"),
+        pytest.param(["list"], "wrong-token-0123456789abcdef", 1, "does not know", id="stranger"),
+        pytest.param(["ack", "1"], "viewer", 1, "not allowed", id="role lacks"),
+        pytest.param(["approve", "1"], "responder", 1, "not allowed", id="no approver"),
+        pytest.param(["show", "99"], "viewer", 1, "not found: there is no incident 99", id="none"),
+        pytest.param(["approve", "99"], "approver", 1, "no action 99", id="no action"),
+        pytest.param(["close", "1"], "responder", 1, "not possible", id="wrong state"),
+        pytest.param(["note", "1", ""], "responder", 1, "empty", id="nothing said"),
+        pytest.param(["show", "zero"], "viewer", 2, "not a valid integer", id="no number"),
+        pytest.param(["show", "0"], "viewer", 2, "x>=1", id="no id"),
+        pytest.param(["list", "--state=lost"], "viewer", 2, "is not one of", id="no state"),
+    ],
+)
+def test_refusals_are_told_in_words(
+    url: str, arguments: list[str], role: str, code: int, text: str
+) -> None:
+    """What is refused ends with its code and says why."""
+    done = call(["incidents", *arguments], url, role)
+
+    assert done.exit_code == code, done.output
+    assert text in done.output
+    assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        pytest.param("http://127.0.0.1:9", "does not answer", id="nobody listens"),
+        pytest.param("file:///etc/passwd", "http(s)://", id="no address of a server"),
+        pytest.param("http://[::1", "not an address", id="no address"),
+    ],
+)
+def test_where_no_exporter_is(url: str, text: str) -> None:
+    """An address where nobody answers is an error that names it."""
+    done = call(["incidents", "list"], url)
+
+    assert (done.exit_code, url in done.output, text in done.output) == (1, True, True)
+
+
+def test_the_token_comes_from_a_file(tmp_path: Path, url: str) -> None:
+    """A token file is stronger than the environment; its last line break is no part of it."""
+    file = tmp_path / "token"
+    file.write_text(TOKENS["viewer"] + "\n")
+
+    done = call(["incidents", "list", f"--token-file={file}"], url, "no-token-of-anybody-0123")
+    gone = call(["incidents", "list", f"--token-file={tmp_path / 'gone'}"], url)
+
+    assert (done.exit_code, gone.exit_code) == (0, 1)
+    assert "cannot be read" in gone.output
+
+
+class Elsewhere(BaseHTTPRequestHandler):
+    """Answers from another place, or not in JSON."""
+
+    asked: list[str] = []
+
+    def do_GET(self) -> None:  # noqa: N802 - named by the library
+        """Lead away, unless the way was taken."""
+        type(self).asked.append(self.path)
+        if self.path.startswith("/text"):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>")
+            return
+        self.send_response(302)
+        self.send_header("Location", "/stolen")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        pytest.param("", "another place", id="a redirect is not followed"),
+        pytest.param("/text", "no JSON", id="another program"),
+    ],
+)
+def test_tokens_go_nowhere_else(path: str, text: str) -> None:
+    """A token is sent to the address that was given, and to no other."""
+    server = HTTPServer(("127.0.0.1", 0), Elsewhere)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        done = call(["incidents", "list"], f"http://127.0.0.1:{server.server_port}{path}")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+    assert (done.exit_code, text in done.output) == (1, True), done.output
+    assert "/stolen" not in Elsewhere.asked
+
+
+@pytest.mark.parametrize("form", ["markdown", "html", "json"])
+@pytest.mark.parametrize("which", [[], ["--incident=1"]], ids=["span", "incident"])
+def test_reports_are_written(tmp_path: Path, url: str, form: str, which: list[str]) -> None:
+    """A report comes from the exporter into a file, in each format."""
+    file = tmp_path / "report"
+    span = [] if which else ["--from=2027-01-01", "--to=2027-01-15T08:00:00Z"]
+    begin = {"markdown": "# ", "html": "<!doctype html>", "json": "{"}
+
+    done = call(["report", *which, *span, f"--format={form}", f"--output={file}"], url, "viewer")
+
+    assert done.exit_code == 0, done.output
+    text = file.read_text()
+    assert text.startswith(begin[form])
+    assert "income of credit drifts" in text
+
+
+def test_reports_come_from_the_store_too(tmp_path: Path, desk: Room) -> None:
+    """Without a running exporter, a copy of its store is read; the store itself is left alone."""
+    config = tmp_path / "drift.yml"
+    config.write_text(
+        "models:\n  - {name: credit, reference: r.csv, current: c.csv}\ndata_dir: .\n"
+    )
+    assert desk.store.cases.audit_head() is not None
+
+    done = CliRunner().invoke(
+        main,
+        ["report", f"--config.file={config}", "--history=store", "--incident=1"],
+        env={"DRIFT_EXPORTER_CONFIG_FILE": str(config)},
+    )
+
+    assert done.exit_code == 0, done.output
+    assert done.output.startswith("# Incident 1: income of credit drifts")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        pytest.param(["--incident=9"], 1, "no incident 9", id="no such incident"),
+        pytest.param(["--incident=1", "--from=2027-01-01"], 2, "own span", id="both"),
+        pytest.param(["--from=noon"], 2, "2024-01-31T12:00Z", id="no time"),
+        pytest.param(["--from=2027-02-01", "--to=2027-01-01"], 2, "before --to", id="backwards"),
+        pytest.param(
+            ["--output=gone/x.md", "--incident=1"], 1, "cannot be written", id="no folder"
+        ),
+    ],
+)
+def test_reports_that_cannot_be(url: str, arguments: list[str], code: int, text: str) -> None:
+    """What cannot be reported ends with its code and says why."""
+    done = call(["report", *arguments], url, "viewer")
+
+    assert (done.exit_code, text in done.output) == (code, True), done.output
+
+
+MODEL = """\
+data_dir: .
+models:
+  - name: credit
+    {version}
+    reference: {{url: {reference}, timestamp: ts}}
+    current: {{url: "current-*.parquet", timestamp: ts}}
+"""
+
+
+def configured(folder: Path, seed: int, version: str = "owner: ann") -> Path:
+    """A config whose reference is drawn from a seed."""
+    rng = np.random.default_rng(seed)
+    times = pa.array(np.arange(1000) * 60_000_000, pa.timestamp("us", tz="UTC"))
+    table = pa.table({"ts": times, "income": rng.normal(seed, 1, 1000)})
+    pq.write_table(table, folder / f"reference-{seed}.parquet")
+    config = folder / "drift.yml"
+    config.write_text(MODEL.format(version=version, reference=f"reference-{seed}.parquet"))
+    return config
+
+
+def build(config: Path, *arguments: str) -> None:
+    """Build the profile of a config."""
+    command = ["profile", "build", *arguments]
+    done = CliRunner().invoke(main, [*command, f"--config.file={config}"])
+    assert done.exit_code == 0, done.output
+
+
+def promote(config: Path, url: str, *arguments: str) -> Result:
+    """Promote a profile of the model credit."""
+    command = ["profile", "promote", f"--config.file={config}", "--model=credit", f"--url={url}"]
+    given = [*command, "--version=4", "--reason=retrained", *arguments]
+    return CliRunner().invoke(main, given, env={TOKEN: TOKENS["approver"]})
+
+
+def test_a_profile_is_promoted(tmp_path: Path, url: str) -> None:
+    """The new profile is in its place, the old one is kept, the exporter is told."""
+    build(configured(tmp_path, 1))
+    config, new = configured(tmp_path, 2), tmp_path / "new.json"
+    build(config, f"--output={new}")
+    path = tmp_path / "profiles" / "credit.json"
+    old, wanted = read_profile(path), read_profile(new)
+    assert old is not None
+    assert wanted is not None
+
+    done = promote(config, url, f"--profile={new}")
+
+    assert done.exit_code == 0, done.output
+    now, kept = read_profile(path), read_profile(path.with_name(f"credit.{old.hash}.json"))
+    note = read_note(path)
+    assert now is not None
+    assert kept is not None
+    assert note is not None
+    assert (now.hash, kept.hash) == (wanted.hash, old.hash)
+    assert (note.profile, note.version, note.reason) == (wanted.hash, "4", "retrained")
+    assert "told" in done.output
+
+
+def test_promoting_needs_no_running_exporter(tmp_path: Path) -> None:
+    """Where nobody answers, all is in place for the next start."""
+    config = configured(tmp_path, 1)
+    build(config)
+
+    done = promote(config, "http://127.0.0.1:9")
+
+    assert (done.exit_code, "when it starts" in done.output) == (0, True), done.output
+    assert read_note(tmp_path / "profiles" / "credit.json") is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "version", "text"),
+    [
+        pytest.param(["--profile=gone.json"], "owner: ann", "no such file", id="no profile"),
+        pytest.param(["--profile=drift.yml"], "owner: ann", "profile", id="another file"),
+        pytest.param([], "version: '3'", 'version: "4"', id="the config has another version"),
+        pytest.param([], "prediction: income", "other settings", id="other settings"),
+        pytest.param(["--model=churn"], "owner: ann", "the config has: credit", id="no model"),
+    ],
+)
+def test_what_cannot_be_promoted(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    version: str,
+    text: str,
+) -> None:
+    """A profile that would not serve is refused before anything is moved."""
+    monkeypatch.chdir(tmp_path)
+    build(configured(tmp_path, 1))
+    path = tmp_path / "profiles" / "credit.json"
+    before = path.read_bytes()
+    config = configured(tmp_path, 1, version)
+
+    done = promote(config, "http://127.0.0.1:9", *arguments)
+
+    assert (done.exit_code, text in done.output) == (1, True), done.output
+    assert path.read_bytes() == before
+    assert read_note(path) is None
+
+
+def test_who_is_known_is_asked_for(tmp_path: Path) -> None:
+    """Where nobody is configured, reading is public and writing says what to configure."""
+    with room(tmp_path, people(tokens=[])) as found:
+        found.deliver(alert("income"))
+        with served(replace(found)) as client:
+            url = str(client.base_url)
+            listed = call(["incidents", "list"], url, "")
+            refused = call(["incidents", "ack", "1"], url, "")
+
+    assert (listed.exit_code, refused.exit_code) == (0, 1), listed.output + refused.output
+    assert "access" in refused.output
