@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -203,9 +204,9 @@ def test_the_token_comes_from_a_file(tmp_path: Path, url: str) -> None:
 class Elsewhere(BaseHTTPRequestHandler):
     """Answers from another place, or not in JSON."""
 
-    asked: list[str] = []
+    asked: ClassVar[list[str]] = []
 
-    def do_GET(self) -> None:  # noqa: N802 - named by the library
+    def do_GET(self) -> None:
         """Lead away, unless the way was taken."""
         type(self).asked.append(self.path)
         if self.path.startswith("/text"):

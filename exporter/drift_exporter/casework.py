@@ -21,6 +21,7 @@ from drift_exporter.promoting import promoted_at
 from drift_exporter.reading.opening import open_source
 from drift_exporter.reading.source import Source
 from drift_exporter.reporting import MEDIA_TYPES, report
+from drift_exporter.reporting.rendering import Format
 from drift_exporter.responder import Responder, Watch
 from drift_exporter.responding import Duty
 from drift_exporter.snapshot import Board
@@ -92,7 +93,7 @@ class Casework:
         self._responder.stop(wait_seconds)
 
     def report(
-        self, incident_id: int | None, since: float, until: float, form: str
+        self, incident_id: int | None, since: float, until: float, form: Format
     ) -> tuple[bytes, str]:
         """A report of an incident or of a span: its bytes and their media type."""
         text = report(

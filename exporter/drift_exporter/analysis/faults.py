@@ -127,6 +127,10 @@ def _column_missing(column: Column) -> Fault | None:
     return Fault(Kind.COLUMN_MISSING, {"share": absent / rows})
 
 
+PREDICTION_TIMES = 50.0
+"""Least factor of a change of units in a prediction."""
+
+
 def _unit_change(column: Column) -> Fault | None:
     if not column.shifted or column.numbers is None:
         return None
@@ -135,6 +139,10 @@ def _unit_change(column: Column) -> Fault | None:
         column.reference_points, column.current_points, rows, int(column.values[0].sum())
     )
     if found is None:
+        return None
+    # Inputs that shift move the odds of an output, and so small outputs by a common factor. Its
+    # own unit changes with the model alone: from shares to per cent, by cents or thousands.
+    if column.feature.role == "prediction" and _times(found.factor) < PREDICTION_TIMES:
         return None
     # A part of the rows at no factor that has a name, out of range: that much is sure, no more.
     if not found.unit and found.share < WHOLE and _out_of_range(column) is not None:
@@ -146,6 +154,11 @@ def _unit_change(column: Column) -> Fault | None:
         "explained": found.explained,
     }
     return Fault(Kind.UNIT_CHANGE, numbers, found.unit)
+
+
+def _times(factor: float) -> float:
+    """By how much a factor multiplies or divides; a change of the sign counts as any."""
+    return float("inf") if factor <= 0 else max(factor, 1 / factor)
 
 
 def _constant(column: Column) -> Fault | None:

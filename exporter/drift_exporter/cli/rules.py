@@ -35,6 +35,12 @@ DEFAULTS = Options()
     "--runbooks-url", default=DEFAULTS.runbooks_url, show_default=True, help="Folder of <Alert>.md."
 )
 @click.option(
+    "--exporter-url",
+    default=None,
+    help="The exporter's root as people reach it, for links to incidents; by default "
+    "response.public_url of the config.",
+)
+@click.option(
     "--job", default=DEFAULTS.exporter_job, show_default=True, help="Job of the scrape config."
 )
 @click.option("--watchdog", is_flag=True, help="Add an alert that always fires.")
@@ -50,6 +56,7 @@ def rules(
     shape: str,
     dashboards_url: str,
     runbooks_url: str,
+    exporter_url: str | None,
     job: str,
     watchdog: bool,
     alertmanager_folder: Path | None,
@@ -67,10 +74,12 @@ def rules(
     with errors_end_here():
         config = None if any_model else load_config(config_file, os.environ)
     write = generate if shape == "prometheus" else prometheus_rule
+    if exporter_url is None:
+        exporter_url = config.response.public_url if config else ""
     text = write(
         config,
         dump_yaml,
-        Options(dashboards_url, runbooks_url, job, watchdog),
+        Options(dashboards_url, runbooks_url, job, exporter_url, watchdog),
         interval_of=lambda model: longest_gap_seconds(model.cron or model.interval.seconds),
     )
     click.echo(text, nl=False)
