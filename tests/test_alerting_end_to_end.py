@@ -15,10 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from alerting_servers import alerting
+from drift_exporter.app import store_url
 from drift_exporter.config import Config
-from drift_exporter.config_file import dump_yaml, load
+from drift_exporter.config_file import dump_yaml, load, load_yaml
 from drift_exporter.demo.receiver import Message, Receiver, receiving
 from drift_exporter.metrics.exposition import Exposition, no_health
+from drift_exporter.past_jobs import Look, past_job, runs
+from drift_exporter.replaying import Outcome, replay
 from drift_exporter.rules import Limits, Options, Trial, generate
 from drift_exporter.snapshot import FeatureInfo, Run, Snapshot, WindowResult
 from drift_exporter.verdict import State, Verdict
@@ -120,6 +123,25 @@ def test_many_drifted_features_are_one_message_and_its_recovery_another(
             "Silence",
         ]
         assert receiver.pagerduty == []
+
+    # The same minutes once more, from the slices that the exporter has kept.
+    ended = int(time.time()) // SLICE_SECONDS * SLICE_SECONDS
+    found = replayed(tmp_path, rules, (now, ended))
+    assert [bool(m.firing) for m in found.messages if m.kind == "slack"] == [True, False]
+    assert found.slack_messages == len(receiver.slack)
+    assert found.pages == 0
+
+
+def replayed(folder: Path, rules: str, span: tuple[int, int]) -> Outcome:
+    """What a replay says of a span of the exporter's past, with Alertmanager's own config."""
+    config = load(folder / "drift.yml", {})
+    look = Look(config, folder / "replay", span[1], store_url(config))
+    look.folder.mkdir()
+    with past_job(look, config.models[0], *span, lambda _: None) as job:
+        past = runs(job, *span, SLICE_SECONDS)
+        alertmanager = load_yaml(folder / "alertmanager" / "alertmanager.yml")
+        assert isinstance(alertmanager, dict)
+        return replay(past, rules, alertmanager, look.folder / "data", evaluation_seconds=1)
 
 
 def hurried(receiver: Receiver, group_wait: str = "3s", group_interval: str = "2s") -> Trial:

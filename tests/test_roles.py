@@ -170,7 +170,7 @@ def test_without_people_all_may_look_and_nobody_may_write(
 )
 def test_a_wrong_credential_is_none(client: httpx.Client, headers: dict[str, str]) -> None:
     """401 says how to show who one is, and the body is not read."""
-    raw = {name: text.encode("latin-1") for name, text in headers.items()}
+    raw = [(name.encode(), text.encode("latin-1")) for name, text in headers.items()]
     answer = client.post(f"{API}/incidents/1/note", content=b"{not read", headers=raw)
 
     assert answer.status_code == 401

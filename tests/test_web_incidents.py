@@ -110,7 +110,7 @@ def test_filters_and_pages_of_the_list(found: Room, client: httpx.Client) -> Non
     assert client.get(f"{API}/incidents?state=lost").status_code == 422
 
 
-def test_an_action_is_asked_for_and_answered(found: Room, client: httpx.Client) -> None:
+def test_an_action_is_asked_for_and_answered(client: httpx.Client) -> None:
     """Actions are asked for and approved by the interface; who has answered has answered."""
     asked = client.post(f"{API}/incidents/1/actions/tell").json()
     place = f"{API}/actions/{asked['id']}"
@@ -450,7 +450,7 @@ def test_without_a_store_there_are_reasons(found: Room) -> None:
 
 def test_users_of_the_web_config_have_roles(tmp_path: Path) -> None:
     """Behind passwords a user has the role of the config, and a token opens the gate as well."""
-    hashed = bcrypt.hashpw(b"correct horse", bcrypt.gensalt(4)).decode()
+    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
     users = {"ann": hashed, "bob": hashed}
     (tmp_path / "web.yml").write_text(json.dumps({"basic_auth_users": users}))
     (tmp_path / "hook").write_text("token-of-alertmanager-0123")
@@ -502,7 +502,10 @@ def test_users_of_the_web_config_have_roles(tmp_path: Path) -> None:
     assert "as ann" in codes["ann"].text
 
 
-def basic(name: str, password: str = "correct horse") -> dict[str, str]:
+PASSWORD = "correct horse"
+
+
+def basic(name: str, password: str = PASSWORD) -> dict[str, str]:
     """Headers of a browser that was told a name and a password."""
     encoded = base64.b64encode(f"{name}:{password}".encode()).decode()
     return {"Authorization": f"Basic {encoded}"}
@@ -519,10 +522,10 @@ def test_buttons_work_in_a_browser(found: Room) -> None:
         page.goto(f"{client.base_url}/incidents")
         page.click("text=income of credit drifts")
         page.fill("#said", "I look at it")
-        page.click("text=Acknowledge")
+        page.get_by_role("button", name="Acknowledge", exact=True).click()
         expect(page.locator("h1")).to_contain_text("acknowledged")
         expect(page.locator(".steps")).to_contain_text("I look at it")
-        page.click("text=Approve")
+        page.get_by_role("button", name="Approve", exact=True).click()
         expect(page.locator("#actions + h3 + p + p")).to_contain_text("approver")
 
     assert len(found.store.cases.approvals(action.id)) == 1
@@ -545,15 +548,14 @@ def test_pages_fit_and_are_accessible(found: Room, size: tuple[int, int], scheme
     found.desk.decide(action.id, person("approver"), "approve", "y" * 300)
     link = found.desk.link(action.id, "approve", "Ada", "clinic")
     found.deliver(alert(model="unheard" * 20))
-    with served(found) as client, chromium() as browser:
-        with page_of(browser, size, scheme) as page:
-            page.set_extra_http_headers(bearer("approver"))
-            for path in ("incidents", "incidents/1", "incidents/2", f"approve?link={link}"):
-                page.goto(f"{client.base_url}/{path}")
-                page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
-                assert page.evaluate("document.documentElement.scrollWidth") <= size[0], path
-                results = Axe().run(page)
-                assert results.violations_count == 0, results.generate_report()
+    with served(found) as client, chromium() as browser, page_of(browser, size, scheme) as page:
+        page.set_extra_http_headers(bearer("approver"))
+        for path in ("incidents", "incidents/1", "incidents/2", f"approve?link={link}"):
+            page.goto(f"{client.base_url}/{path}")
+            page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+            assert page.evaluate("document.documentElement.scrollWidth") <= size[0], path
+            results = Axe().run(page)
+            assert results.violations_count == 0, results.generate_report()
 
 
 # Small parts --------------------------------------------------------------------------------

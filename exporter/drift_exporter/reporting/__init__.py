@@ -5,13 +5,21 @@ Knows store, config and incidents; never a web page, a command or a clock.
 
 from drift_exporter.reporting.facts import CaseReport, SpanReport
 from drift_exporter.reporting.gathering import facts
-from drift_exporter.reporting.rendering import FORMATS, HEADERS, MEDIA_TYPES, render, report
+from drift_exporter.reporting.rendering import (
+    FORMATS,
+    HEADERS,
+    MEDIA_TYPES,
+    Format,
+    render,
+    report,
+)
 
 __all__ = [
     "FORMATS",
     "HEADERS",
     "MEDIA_TYPES",
     "CaseReport",
+    "Format",
     "SpanReport",
     "facts",
     "render",
