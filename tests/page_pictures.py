@@ -4,15 +4,38 @@ Runs through a day that drifts, follows the links from the first page to the wor
 its worst feature, and pictures each page wide and on a phone, light and dark.
 """
 
+import json
 import sys
 import tempfile
 from pathlib import Path
 
+import httpx
 from playwright.sync_api import Page
 
 from browser import PHONE, WIDE, Scheme, chromium, page_of
 from drifting_day import drifting_day
 from exporter_process import ExporterProcess, eventually
+
+DELIVERY = json.dumps(
+    {
+        "version": "4",
+        "alerts": [
+            {
+                "status": "firing",
+                "labels": {
+                    "alertname": "ModelDriftFeatureDrifted",
+                    "model": "credit-risk",
+                    "feature": feature,
+                    "severity": "critical",
+                },
+                "annotations": {"summary": "Features of credit-risk drift"},
+                "startsAt": "2026-01-01T00:00:00Z",
+            }
+            for feature in ("income", "purpose")
+        ],
+    }
+)
+"""What Alertmanager would send of the day."""
 
 LOOKS: tuple[tuple[str, tuple[int, int], Scheme], ...] = (
     ("wide", WIDE, "light"),
@@ -27,6 +50,8 @@ def places(page: Page, url: str) -> dict[str, str]:
     """Addresses of the pages, by name."""
     page.goto(url)
     found = {"models": page.url, "runs": f"{page.url}runs", "config": f"{page.url}config"}
+    found["incidents"] = f"{page.url}incidents"
+    found["incident"] = f"{page.url}incidents/1"
     page.click(".fleet tbody tr:first-child th a")
     found["model"] = page.url
     page.click(".features tbody tr:first-child th a")
@@ -49,6 +74,7 @@ def main(folder: Path, looks: tuple[str, ...]) -> None:
         chromium() as browser,
     ):
         eventually(lambda: _all_ran(running), "a run of each model")
+        httpx.post(f"{running.url}/alerts", content=DELIVERY, trust_env=False).raise_for_status()
         with page_of(browser) as page:
             addresses = places(page, f"{running.url}/")
         for look, size, scheme in LOOKS:
@@ -58,7 +84,9 @@ def main(folder: Path, looks: tuple[str, ...]) -> None:
                 for name, address in addresses.items():
                     page.goto(address)
                     picture = folder / f"page-{name}-{look}.png"
-                    page.screenshot(path=picture, full_page=name in ("model", "feature"))
+                    page.screenshot(
+                        path=picture, full_page=name in ("model", "feature", "incident")
+                    )
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from drift_exporter.config_file import dump_yaml, load
 from drift_exporter.cron import longest_gap_seconds
 from drift_exporter.metrics.families import FAMILIES
 from drift_exporter.metrics.health import Health
+from drift_exporter.metrics.incidents import INCIDENT_FAMILIES
 from drift_exporter.rules import Options, generate
 
 ROOT = Path(__file__).parent.parent
@@ -58,6 +59,7 @@ def _alerts() -> list[str]:
 def _exported() -> Mapping[str, set[str]]:
     """Labels of every series that the exporter itself names."""
     labels = {family.name: set(family.labels) for family in FAMILIES}
+    labels |= {family.name: set(family.labels) for family in INCIDENT_FAMILIES}
     health = Health("1", "r")
     health.add_model("m")
     for metric in health.registry.collect():

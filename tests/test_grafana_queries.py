@@ -9,7 +9,7 @@ from grafana import asking, day
 from grafana.build import dashboards
 from grafana.drawing.page import Board
 from grafana.expressions import expressions, label_values
-from grafana.parts import FEATURE, MODEL
+from grafana.parts import FEATURE, INCIDENTS_BOARD, MODEL
 from grafana.prometheus import Prometheus, serving
 
 from exporter_process import eventually, exporter
@@ -19,6 +19,8 @@ from inference_data import append_lines, table, write_reference
 DRIFTED = {"model": ["credit-risk"], "feature": ["income"]}
 BOARDS = {board["uid"]: board for board in dashboards()}
 
+CALIBRATED = {"model": ["fraud-screening"]}
+
 EMPTY_BY_RIGHT = {
     "modeldrift-model: panel 'Features without a score' A": (
         "all features of this model are evaluated",
@@ -27,7 +29,7 @@ EMPTY_BY_RIGHT = {
     **{
         f"modeldrift-model: panel {title!r} {ref}": (
             "thresholds of this model are fixed",
-            {"model": ["fraud-screening"]},
+            CALIBRATED,
         )
         for title, ref in (
             ("Thresholds from", "A"),
@@ -130,6 +132,35 @@ def test_the_fleet_counts_what_was_played(
 ) -> None:
     """Three features and the prediction of one of three models drift, and one model is blind."""
     assert values_of(prometheus, "modeldrift-fleet", title, "A") == {"": expected}
+
+
+@pytest.mark.parametrize(
+    ("title", "ref", "expected"),
+    [
+        pytest.param("Incidents going on", "A", {"": 2}, id="a drift and a blind model"),
+        pytest.param("Not acknowledged", "A", {"": 1}, id="the blind model's"),
+        pytest.param("Oldest not acknowledged", "A", {"": 3600}, id="of an hour"),
+        pytest.param("Actions waiting for approval", "A", {"": 1}, id="a second retraining"),
+        pytest.param("Waiting longest", "A", {"": 4 * 3600}, id="since the first one"),
+        pytest.param("Audit log intact", "A", {"": 1}, id="the audit log"),
+    ],
+)
+def test_the_incidents_are_those_of_the_play(
+    prometheus: Prometheus, title: str, ref: str, expected: dict[str, float]
+) -> None:
+    """What goes on, who is late, and what waits, at the end of the day."""
+    assert values_of(prometheus, INCIDENTS_BOARD, title, ref) == pytest.approx(expected)
+
+
+def test_half_of_the_incidents_were_acknowledged_soon(prometheus: Prometheus) -> None:
+    """Of 5, 25 and 40 minutes the middle one is in the bucket from 15 to 30 minutes."""
+    board = BOARDS[INCIDENTS_BOARD]
+    chosen = asking.chosen(board, prometheus, {})
+    (half,) = [e for e in expressions(board) if e.title == "Time to acknowledge" and e.ref == "A"]
+    (series,) = asking.answer(half, prometheus, chosen)
+
+    assert not isinstance(series, str)
+    assert 15 * 60 < float(series["values"][-1][1]) <= 30 * 60
 
 
 def test_the_drifted_features_are_named_first(prometheus: Prometheus) -> None:
@@ -250,8 +281,31 @@ NOTHING_FAILED = {
     "modeldrift-health: panel 'Runs that did not start' A": "no run was skipped",
     "modeldrift-health: panel 'Rows refused' A": "every row could be read",
     "modeldrift-model: panel 'Features without a score' A": "all features are evaluated",
+    **{
+        name: "thresholds are fixed"
+        for name, (_, values) in EMPTY_BY_RIGHT.items()
+        if values == CALIBRATED
+    },
 }
-"""Queries that tell of faults, empty where there is none; on the day each has data."""
+"""Queries that tell of faults, and of calibration, empty where there is none; on the day each has
+data."""
+
+NO_INCIDENT = {
+    f"modeldrift-incidents: panel {title!r} {ref}"
+    for title, refs in {
+        "Oldest not acknowledged": "A",
+        "Waiting longest": "A",
+        "Actions waiting for approval": "A",
+        "Oldest incidents": "ABC",
+        "Promotions": "AB",
+        "Incidents going on, by model and severity": "A",
+        "Age of the oldest not acknowledged": "A",
+        "New incidents": "A",
+        "Actions": "A",
+    }.items()
+    for ref in refs
+}
+"""Queries that are empty where there has never been an incident or an action."""
 
 
 def test_every_query_works_on_a_real_exporter(tmp_path: Path) -> None:
@@ -284,7 +338,7 @@ def test_every_query_works_on_a_real_exporter(tmp_path: Path) -> None:
             if not answer
         }
 
-    assert empty == set(NOTHING_FAILED)
+    assert empty == {*NOTHING_FAILED, *NO_INCIDENT}
 
 
 def test_label_values_needs_a_selector() -> None:

@@ -32,6 +32,7 @@ from drift_exporter.profile import Feature, NumericBins, Profile
 from drift_exporter.profile_files import write_profile
 from drift_exporter.receiving import receive
 from drift_exporter.reporting import CaseReport, SpanReport, facts, render, report
+from drift_exporter.reporting.evidence import evidence
 from drift_exporter.reporting.rendering import markdown_text
 from drift_exporter.reporting.watching import watched
 from drift_exporter.snapshot import Run
@@ -80,6 +81,9 @@ ANALYSIS: dict[str, Any] = {
     "rows": 5000,
     "reference_rows": 20000,
     "profile": "abcdef",
+    "window": {"name": "24h", "start": 0, "end": 1},
+    "related_models": ["pricing"],
+    "recent_changes": [{"kind": "profile_changed", "at": NOW - 3 * DAY, "by": "ann"}],
 }
 
 
@@ -181,6 +185,7 @@ def _tell(store: Store) -> None:
         told, step = note(taken, "bob", opened + 700, EVIL)
         tx.record(told.id, step)
         tx.save(told)
+        tx.save_evidence(told.id, opened + 50, "counts")
         action = tx.save_action(_retraining(told.id, opened))
         tx.approve(action.id, "ann", ("science",), "approve", opened + 900, "seen the bins")
         tx.approve(action.id, "carl", ("clinic",), "approve", opened + 1000)
@@ -318,6 +323,8 @@ def test_an_incident_is_told_whole(store: Store, config: Config) -> None:
     (action,) = found.incident.actions
 
     assert found.analysis == ANALYSIS
+    # printf counts | sha256sum
+    assert [one.sha256[:8] for one in found.evidence] == ["cdd93696"]
     assert [step.kind for step in found.timeline][:2] == ["opened", "acknowledged"]
     assert [one.who for one in action.approvals] == ["ann", "carl"]
     assert (action.status, action.attempts, action.url) == (204, 2, "https://ci.example.com/hook")
@@ -446,6 +453,22 @@ def test_tables_of_markdown_have_their_columns(
         cells = {len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}
         assert len(cells) == 1, table
     assert "None" not in text
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*ANALYSIS, "bins", "feature"]),
+        st.recursive(
+            st.none() | st.booleans() | st.floats() | st.text(),
+            lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from([*ANALYSIS]), inner),
+        ),
+    )
+)
+def test_an_analysis_of_another_release_is_read_as_far_as_it_goes(analysis: dict[str, Any]) -> None:
+    """Whatever the stored analysis holds, reading it does not fail."""
+    seen = evidence(analysis)
+
+    assert (seen is None) == (not analysis)
 
 
 @given(st.text())

@@ -58,6 +58,10 @@ LEAST = {
     "POST /incidents/{incident}/close": "responder",
     "POST /incidents/{incident}/note": "responder",
     "POST /incidents/{incident}/request": "responder",
+    "POST /incidents/{incident}/actions/{action}/succeeded": "responder",
+    "POST /incidents/{incident}/actions/{action}/failed": "responder",
+    f"POST {API}/actions/{{action_id}}/succeeded": "responder",
+    f"POST {API}/actions/{{action_id}}/failed": "responder",
     "POST /incidents/{incident}/actions/{action}/approve": "approver",
     "POST /incidents/{incident}/actions/{action}/reject": "approver",
     f"POST {API}/incidents/{{incident_id}}/acknowledge": "responder",
@@ -117,6 +121,21 @@ def test_each_route_of_the_app_is_in_the_table(found: Room) -> None:
 
     assert len(routes) == len(create_app(found.parts).routes)
     assert known == LEAST.keys()
+
+
+def test_the_table_holds_below_a_prefix(found: Room) -> None:
+    """With a prefix each route stands in the table as well, and is refused as well."""
+    with served(found, route_prefix="/drift") as client:
+        codes = [client.get(f"/drift{path}").status_code for path in ("/", "/incidents")]
+        sent = client.post("/drift/alerts", content=body([], more="x" * 2**21))
+
+    assert (codes, sent.status_code) == ([200, 401], 200)
+
+
+@pytest.mark.parametrize("role", ALL, ids=lambda role: role or "nobody")
+def test_metrics_are_for_all(client: httpx.Client, role: str) -> None:
+    """Scrapes, which are answered before any route, ask for no role."""
+    assert client.get("/metrics", headers=bearer(role)).status_code == 200
 
 
 def test_a_route_without_a_role_does_not_start() -> None:
@@ -231,6 +250,8 @@ def test_the_desk_asks_for_roles_too(found: Room) -> None:
             found.desk.move(1, person(role), "note", "x")
         with pytest.raises(RoleError, match="takes the role responder"):
             found.desk.request(1, "tell", person(role))
+        with pytest.raises(RoleError, match="takes the role responder"):
+            found.desk.settle(1, person(role), True, "")
     with pytest.raises(RoleError, match="takes the role approver; responder has responder"):
         found.desk.decide(1, person("responder"), "approve", "")
 

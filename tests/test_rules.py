@@ -344,7 +344,7 @@ def test_alerts_of_models_link_to_their_incidents_where_there_is_an_address() ->
 
     assert links["ModelDriftFeatureDrifted"] == links["ModelDriftIncidentOpenTooLong"] == page
     assert {n for n, link in links.items() if link is None} == {
-        n for n, r in ((r["alert"], r) for r in found) if "model" not in r["annotations"][URL]
+        n for n, r in ((r["alert"], r) for r in found) if "var-model=" not in r["annotations"][URL]
     }
 
 

@@ -20,6 +20,7 @@ from drift_exporter.analysis.analyse import analyse
 from drift_exporter.config_file import load_yaml
 from drift_exporter.desk import Desk
 from drift_exporter.errors import StoreError
+from drift_exporter.incident import ActionState
 from drift_exporter.web.incident_views import analysis_view
 from drift_exporter.web.refusals import id_of, seconds_of
 from drift_exporter.web.server import create_app
@@ -121,6 +122,21 @@ def test_an_action_is_asked_for_and_answered(client: httpx.Client) -> None:
     assert (approved.json()["state"], approved.status_code) == ("approved", 200)
     assert [(a["who"], a["note"]) for a in approved.json()["approvals"]] == [("approver", "go")]
     assert (again.status_code, "waits for no answer" in again.json()["detail"]) == (409, True)
+
+
+def test_somebody_says_what_became_of_an_action(found: Room, client: httpx.Client) -> None:
+    """An action of unknown outcome is settled once, by the interface or by a button."""
+    first, second = (found.waiting(1, state=ActionState.UNKNOWN) for _ in range(2))
+    page = client.get("/incidents/1").text
+    form = {"token": token_of(client, "approver"), "text": "it ran"}
+    failed = client.post(f"{API}/actions/{first.id}/failed", json={"text": "no run"})
+    again = client.post(f"{API}/actions/{first.id}/succeeded", json={})
+    pressed = client.post(f"/incidents/1/actions/{second.id}/succeeded", data=form)
+
+    assert page.count("It was not done") == 2
+    assert [a.status_code for a in (failed, again, pressed)] == [200, 409, 303]
+    states = [action.state for action in found.store.cases.actions(1)]
+    assert states == [ActionState.FAILED, ActionState.SUCCEEDED]
 
 
 @pytest.mark.parametrize(

@@ -162,8 +162,11 @@ def span_to_read(job: Job, now: float) -> Span:
     counted_to = job.store.counted_to(model.name, job.profile.bins_hash, width)
     if counted_to is None:
         return Span(oldest, end)
+    # After a pause the hole is counted too, as far as the past is needed: what is stored before
+    # it stays, though the source may have it no more.
+    needed = end - int(-(-model.history_seconds // width)) * width
     late = int(-(-model.current.lateness.seconds // width)) * width
-    return Span(max(min(counted_to, end) - late, oldest), end)
+    return Span(max(min(counted_to, end) - late, min(needed, oldest)), end)
 
 
 def judge_windows(job: Job, fresh: Span, counted: Counted) -> tuple[WindowResult, ...]:

@@ -104,12 +104,102 @@ models:
       history: 28d
       every: 7d
       exclude:
-        - {start: 2026-05-02, end: 2026-05-04}
+        - start: 2026-05-02
+          end: 2026-05-04
+      file: calibrations/churn.json   # reviewed; without it thresholds are calibrated anew
 
 canary:                               # drifts for half an hour a day, to prove that alerts arrive
   every: 1d
   lasts: 30m
   team: ml-platform
+  owner: ann
+  tier: low
+
+response:
+  public_url: https://drift.example.com
+  reopen_after: 1h
+  quiet_after_promotion: 24h
+  acknowledge_within: {high: 15m, medium: 1h, low: 8h}
+  resolve_within: {high: 4h, medium: 24h, low: 7d}
+  actions:
+    - name: retrain
+      kind: airflow_dag_run
+      url: https://airflow.example.com
+      api: v2                         # v1 for Airflow 2
+      dag: retrain_credit
+      token_file: secrets/airflow-token
+      inputs:
+        why: "{{ incident.classification }}"
+      retrain: true                   # never for a data fault, never without an analysis
+      approvals: [data-science, clinicians]
+      expires: 48h
+      cooldown: 24h
+      per_day: 3
+      after_unknown: resend           # a run of the same id is there once
+      when:
+        on: [classified]
+        models: ["credit*"]
+        tiers: [medium, high]
+        causes: [drift]
+        severities: [critical]
+        classifications: [covariate_shift, concept_drift]
+    - name: retrain-on-github
+      kind: github_workflow_dispatch
+      repository: acme/credit-model
+      workflow: retrain.yml
+      ref: main
+      token_env: GITHUB_TOKEN
+      retrain: true
+      when: {on: [requested]}         # only when a person asks
+    - name: tell-github
+      kind: github_repository_dispatch
+      repository: acme/credit-model
+      event_type: drift-incident
+      token_env: GITHUB_TOKEN
+      automatic: true
+      timeout: 10s
+      retries: 2
+      backoff: 1s
+    - name: validate
+      kind: gitlab_pipeline
+      url: https://gitlab.example.com
+      project: ml/credit
+      ref: main
+      token_file: secrets/gitlab-trigger-token
+      dry_run: true
+    - name: mark
+      kind: grafana_annotation
+      url: https://grafana.example.com
+      dashboard: modeldrift-model
+      panel: 2
+      tags: [drift]
+      text: "{{ incident.title }}: {{ incident.classification }}"
+      token_file: secrets/grafana-token
+    - name: job                       # a Kubernetes Job: its name is the key; 409: it is there
+      kind: http
+      url: https://kubernetes.example.com/apis/batch/v1/namespaces/ml/jobs
+      method: POST
+      ca_file: secrets/kubernetes-ca.crt
+      headers: {X-Source: drift-exporter}
+      secret_headers:
+        Authorization:
+          file: secrets/kubernetes-authorization
+      accepts: [409]
+      body: >-
+        {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": {{ key | tojson }}}}
+
+access:
+  tokens:
+    - name: ann
+      role: approver
+      groups: [data-science]
+      token_file: secrets/ann-token
+    - name: grafana
+      token_env: VIEWER_TOKEN
+  users:                              # of the web config's basic_auth_users
+    - name: bob
+      role: responder
+  webhook_token_file: secrets/alertmanager-token
 """
 """A config with most keys."""
 

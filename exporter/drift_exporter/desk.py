@@ -271,6 +271,23 @@ class Desk:
         self._changed([incident_id])
         return action
 
+    def settle(self, action_id: int, person: Person, done: bool, note: str) -> Action:
+        """Say what became of an action of which nobody knew the outcome.
+
+        Raises
+        ------
+        RoleError
+            If the person is no responder.
+        IncidentError
+            If there is no such action, or its outcome is known.
+        """
+        _must(person, "responder", "settle an action")
+        _short(note)
+        cases = self._store().cases
+        action = answering.settle(cases, action_id, person.name, done, self._clock(), note)
+        self._changed([action.incident_id])
+        return action
+
     def audit(self, since_id: int = 0, limit: int | None = 1000) -> Iterator[Entry]:
         """Entries of the audit log after an id, the oldest first; of no limit, all."""
         return self._store().cases.audit(since_id, limit)

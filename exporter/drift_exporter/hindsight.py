@@ -15,8 +15,9 @@ from drift_exporter.judging import WindowCounts, judge_window
 from drift_exporter.reading.source import Progress, Span, Stop
 from drift_exporter.snapshot import Run, Snapshot
 
-PIECE_SECONDS = 86_400
-"""How much of the past is counted at once: what a stop or a failure throws away."""
+PIECE_SECONDS = 7 * 86_400
+"""How much of the past is counted at once: what a stop or a failure throws away. A file that holds
+months is read once for each piece."""
 
 
 def fill(
@@ -27,9 +28,9 @@ def fill(
     stop: Stop = lambda: False,
     progress: Progress = lambda _: None,
 ) -> int:
-    """Count what the store lacks of ``[start, end)``, a day at a time; the rows that were read.
+    """Count what the store lacks of ``[start, end)``, a week at a time; the rows that were read.
 
-    What was counted without a gap stays: the days before it are counted backwards, so that at
+    What was counted without a gap stays: the weeks before it are counted backwards, so that at
     any time the store holds one span without a gap.
 
     Raises

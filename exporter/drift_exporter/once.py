@@ -3,6 +3,7 @@
 Knows the parts that a run needs; never a schedule or a page.
 """
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,6 +19,8 @@ from drift_exporter.reading.opening import open_source
 from drift_exporter.reading.source import Progress
 from drift_exporter.snapshot import Snapshot
 from drift_exporter.store import Store, open_store
+
+log = logging.getLogger(__name__)
 
 
 def run_all(
@@ -41,6 +44,11 @@ def run_all(
 def _run(
     config: Config, model: ModelConfig, store: Store, now: float, progress: Progress
 ) -> Snapshot:
+    if model.reference.kind != "data":
+        log.warning(
+            "run-once has no past: windows are compared with the profile",
+            extra={"model": model.name, "reference": model.reference.kind},
+        )
     blank = check.blank_snapshot(model, model.interval.seconds)
     try:
         profile = profile_of(config, model, now, progress)

@@ -17,7 +17,7 @@ from drift_exporter.errors import CalibrationError
 from drift_exporter.limits import Natural
 from drift_exporter.profile import Profile
 from drift_exporter.statistics.baselines import Kind
-from drift_exporter.statistics.calibration import Calibration, Method, analytic
+from drift_exporter.statistics.calibration import Calibration, analytic
 from drift_exporter.statistics.null_law import SMALLEST_ALPHA
 from drift_exporter.statistics.pairs import StatisticsError
 from drift_exporter.statistics.timeline import Rule
@@ -118,7 +118,7 @@ class ModelCalibration:
         All of them where the past was not looked at.
         """
         slots = np.ones(len(profile.features), dtype=np.bool_)
-        if self.leading.method is Method.HISTORY:
+        if any(one.windows for one in self.leading.series):
             for one in self.leading.series:
                 name = series_name(one.name)
                 if name.statistic == "psi" and name.column in profile.layout.index:

@@ -135,7 +135,8 @@ class Reference(Source):
     def _forward(self) -> Self:
         for key in ("span", "gap"):
             given = getattr(self, key)
-            if key in self.model_fields_set and self.kind == "data":
+            default = type(self).model_fields[key].default
+            if self.kind == "data" and given.seconds != default.seconds:
                 raise wrong("no such key, as the reference is data", given.text, key)
             if given.seconds % 86400:
                 raise wrong("whole days", given.text, key)

@@ -48,12 +48,26 @@ def explain(error: ValidationError, document: Document) -> None:
         if kind == "too_short" and beneath:
             continue  # pydantic does not count items that have errors of their own
         at = _at(loc, document)
-        if document.hidden(at):
+        if document.hidden(at) or _said_better(detail, at, details, document):
             continue
         end = (*at, *detail["ctx"]["at"]) if kind == "config" else at
         text = _in_words(detail, at, end, document)
         found.append(Problem(document.line(end), end, text))
     document.problems += found
+
+
+def _said_better(
+    detail: ErrorDetails, at: At, details: list[ErrorDetails], document: Document
+) -> bool:
+    """Whether the other side of a union, a text or a mapping, tells more of what is wrong."""
+    place = document.places.get(at)
+    if detail["loc"][-1:] == ("[key]",):
+        return False
+    if detail["type"] == "literal_error" and place is not None:
+        return place.found == "a mapping"
+    return detail["type"] == "model_type" and any(
+        other["type"] == "literal_error" and _at(other["loc"], document) == at for other in details
+    )
 
 
 def _at(loc: At, document: Document) -> At:

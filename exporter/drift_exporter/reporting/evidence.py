@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from drift_exporter.reporting.words import utc
+
 
 @dataclass(frozen=True)
 class BinSeen:
@@ -59,6 +61,14 @@ class Evidence:
     rows: int | None
     reference_rows: int | None
     profile: str
+    window: str
+    """The window that was judged, as the config writes it."""
+
+    related: tuple[str, ...]
+    """Other models that read the same data and drift too."""
+
+    changes: tuple[str, ...]
+    """What had changed shortly before."""
 
 
 def evidence(analysis: Mapping[str, Any] | None) -> Evidence | None:
@@ -67,11 +77,11 @@ def evidence(analysis: Mapping[str, Any] | None) -> Evidence | None:
         return None
     since = analysis.get("since")
     rows, reference_rows = (_number(analysis.get(k)) for k in ("rows", "reference_rows"))
-    notes = analysis.get("notes")
+    window = analysis.get("window")
     return Evidence(
         headline=_text(analysis.get("headline")),
         recommendation=_text(analysis.get("recommendation")),
-        notes=tuple(_text(note) for note in notes) if isinstance(notes, list | tuple) else (),
+        notes=_texts(analysis.get("notes")),
         features=tuple(_feature(found) for found in _mappings(analysis.get("features"))),
         since=SinceSeen(_number(since.get("start")), _text(since.get("text")))
         if isinstance(since, Mapping)
@@ -79,7 +89,18 @@ def evidence(analysis: Mapping[str, Any] | None) -> Evidence | None:
         rows=None if rows is None else int(rows),
         reference_rows=None if reference_rows is None else int(reference_rows),
         profile=_text(analysis.get("profile")),
+        window=_text(window.get("name")) if isinstance(window, Mapping) else "",
+        related=_texts(analysis.get("related_models")),
+        changes=tuple(_change(one) for one in _mappings(analysis.get("recent_changes"))),
     )
+
+
+def _change(found: Mapping[str, Any]) -> str:
+    at, parts = _number(found.get("at")), []
+    for key in ("kind", "subject", "by", "text"):
+        if _text(found.get(key)):
+            parts.append(_text(found.get(key)).replace("_", " "))
+    return ", ".join([*parts, utc(at)] if at is not None else parts)
 
 
 def _feature(found: Mapping[str, Any]) -> FeatureSeen:
@@ -107,6 +128,10 @@ def _mappings(value: object) -> Iterator[Mapping[str, Any]]:
     for one in value if isinstance(value, list | tuple) else ():
         if isinstance(one, Mapping):
             yield one
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(_text(one) for one in value) if isinstance(value, list | tuple) else ()
 
 
 def _text(value: object) -> str:

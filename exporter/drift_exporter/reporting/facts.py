@@ -327,6 +327,18 @@ class StepFacts:
 
 
 @dataclass(frozen=True)
+class Frozen:
+    """The counts that an incident was judged on, as they are kept."""
+
+    at: float
+    sha256: str
+    """As the audit log has it too."""
+
+    body: str
+    """JSON, compressed by zlib, in base64."""
+
+
+@dataclass(frozen=True)
 class Series:
     """PSI of one column around the incident."""
 
@@ -362,7 +374,10 @@ class CaseReport:
     alerts: tuple[AlertFacts, ...]
     timeline: tuple[StepFacts, ...]
     analysis: Mapping[str, Any] | None
-    """The evidence, frozen when the incident was analysed."""
+    """What the analysis found, frozen with the incident."""
+
+    evidence: tuple[Frozen, ...]
+    """What it was found in, of each analysis."""
 
     history: tuple[Series, ...]
     audit_entries: tuple[int, ...]

@@ -3,12 +3,13 @@
 Knows what belongs into a report and where it is kept; not how it looks.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from drift_exporter import __version__
 from drift_exporter.audit import PRUNED, Entry
-from drift_exporter.config import Config, ModelConfig
+from drift_exporter.config import CANARY, Config, ModelConfig
 from drift_exporter.errors import IncidentError, StoreError
 from drift_exporter.incident import Incident
 from drift_exporter.reporting.answers import times_of
@@ -18,6 +19,7 @@ from drift_exporter.reporting.facts import (
     FORMAT_VERSION,
     CaseReport,
     ChangeFacts,
+    Frozen,
     Head,
     IntegrityFacts,
     MonitoringFacts,
@@ -92,7 +94,7 @@ def _span(store: Store, config: Config, since: float, until: float, now: float) 
         models=tuple(model_facts(store, config, model, since) for model in config.watched),
         incidents=tuple(cases),
         unmatched_alerts=sum(since <= alert.starts_at < until for alert in unmatched),
-        times=times_of([case for case in cases if since <= case.opened < until]),
+        times=times_of([c for c in cases if since <= c.opened < until and c.model != CANARY]),
         monitoring=tuple(
             _monitoring(store, model, since, until, verdicts.get(model.name, 0))
             for model in config.watched
@@ -121,6 +123,10 @@ def _case(store: Store, config: Config, incident_id: int, now: float) -> CaseRep
         alerts=alerts,
         timeline=timeline,
         analysis=analysis,
+        evidence=tuple(
+            Frozen(at, hashlib.sha256(body.encode()).hexdigest(), body)
+            for at, body in store.cases.evidence(incident_id)
+        ),
         history=tuple(_history(store, model, incident, drawn, now)) if model else (),
         audit_entries=tuple(_entries_of(store, incident_id)),
         integrity=_integrity(store),

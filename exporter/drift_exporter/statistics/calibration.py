@@ -16,7 +16,7 @@ References
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -188,7 +188,8 @@ def calibrate(series: Iterable[Series], timeline: Timeline, rule: Rule) -> Calib
     -------
     Calibration
         By history where it has 14 days and enough episodes, else analytic with the reason:
-        independent rows, every ``omega`` 0, the whole reference as baseline.
+        independent rows and the whole reference as baseline; every ``omega`` 0 where there were
+        no 14 days to measure it.
 
     Raises
     ------
@@ -217,7 +218,10 @@ def calibrate(series: Iterable[Series], timeline: Timeline, rule: Rule) -> Calib
     tail = fitted_tail(largest, days, gap)
     if tail is None:
         short = Shortage.TOO_FEW_EPISODES if any(s.windows for s in found) else Shortage.NO_HISTORY
-        return analytic([s.name for s in found], rule, history_days=days, reason=short)
+        guess = analytic([s.name for s in found], rule, history_days=days, reason=short)
+        # The variation was measured all the same, and without it a past that depends on itself
+        # would alarm all the time.
+        return replace(guess, series=tuple(found))
     spans = sorted(episodes(largest, tail.level, gap), key=lambda span: -largest[span.peak])
     return Calibration(
         alpha=10 ** -tail.surprise_for(rule.budget_per_90_days),

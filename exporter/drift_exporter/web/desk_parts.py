@@ -81,6 +81,9 @@ class Desk(Protocol):
     def request(self, incident_id: int, action_name: str, person: Person) -> Action:
         """Ask for an action of the config."""
 
+    def settle(self, action_id: int, person: Person, done: bool, note: str) -> Action:
+        """Say what became of an action of which nobody knew the outcome."""
+
     def audit(self, since_id: int = 0, limit: int | None = 1000) -> Iterable[Entry]:
         """Entries of the audit log after an id, the oldest first; of no limit, all."""
 

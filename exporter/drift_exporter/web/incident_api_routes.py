@@ -33,7 +33,7 @@ from drift_exporter.web.incident_api import (
 )
 from drift_exporter.web.parts import WebParts
 from drift_exporter.web.refusals import code_of, seconds_of
-from drift_exporter.web.roles import DECISIONS
+from drift_exporter.web.roles import DECISIONS, OUTCOMES
 
 _MOST = 1000
 _MOST_ENTRIES = 100_000
@@ -118,6 +118,15 @@ def _add_moves(app: FastAPI, base: str, desk: Desk) -> None:
         decided.__doc__ = f"{decision.capitalize()} an action."
         return decided
 
+    def settle_by(outcome: str) -> Callable[..., ActionAnswer]:
+        def settled(request: Request, action_id: int, said: Said = _NOTHING_SAID) -> ActionAnswer:
+            done = outcome == "succeeded"
+            with _told(lambda: desk.action(action_id) is not None):
+                return answer(desk.settle(action_id, _asks(request), done, said.text))
+
+        settled.__doc__ = f"Say that an action of unknown outcome has {outcome}."
+        return settled
+
     def request_action(request: Request, incident_id: int, name: str) -> ActionAnswer:
         """Ask for an action of the config; it needs the same approvals as ever."""
         with _told(lambda: desk.incident(incident_id) is not None):
@@ -134,6 +143,9 @@ def _add_moves(app: FastAPI, base: str, desk: Desk) -> None:
     for decision in DECISIONS:
         path = f"{base}/actions/{{action_id}}/{decision}"
         app.add_api_route(path, decide_by(decision), methods=["POST"], name=decision)
+    for outcome in OUTCOMES:
+        path = f"{base}/actions/{{action_id}}/{outcome}"
+        app.add_api_route(path, settle_by(outcome), methods=["POST"], name=outcome)
     app.add_api_route(f"{place}/actions/{{name}}", request_action, methods=["POST"])
 
 

@@ -24,7 +24,7 @@ from drift_exporter.web.page_routes import frame_of
 from drift_exporter.web.pages import Frame
 from drift_exporter.web.parts import WebParts
 from drift_exporter.web.refusals import code_of, id_of
-from drift_exporter.web.roles import DECISIONS
+from drift_exporter.web.roles import DECISIONS, OUTCOMES
 
 MOST = 100
 """Incidents that a list shows."""
@@ -57,9 +57,9 @@ class IncidentPages:
         for move in MOVES:
             app.add_route(f"{one}/{move}", self._moving(move), methods=["POST"])
         app.add_route(f"{one}/request", self.request, methods=["POST"])
-        for decision in DECISIONS:
-            path = f"{one}/actions/{{action}}/{decision}"
-            app.add_route(path, self._deciding(decision), methods=["POST"])
+        for answer in (*DECISIONS, *OUTCOMES):
+            path = f"{one}/actions/{{action}}/{answer}"
+            app.add_route(path, self._answering(answer), methods=["POST"])
         app.add_route(f"{prefix}/approve", self.invitation, methods=["GET"])
         app.add_route(f"{prefix}/approve", self.answer, methods=["POST"])
 
@@ -124,8 +124,8 @@ class IncidentPages:
 
         return moved
 
-    def _deciding(self, decision: str) -> Callable[[Request], Awaitable[Response]]:
-        async def decided(request: Request) -> Response:
+    def _answering(self, answer: str) -> Callable[[Request], Awaitable[Response]]:
+        async def answered(request: Request) -> Response:
             number = id_of(request.path_params["incident"])
             action = id_of(request.path_params["action"])
 
@@ -133,11 +133,14 @@ class IncidentPages:
                 found = self.desk.action(action)
                 if found is None or found.incident_id != number:
                     raise IncidentError(f"incident {number} has no such action")
-                return self.desk.decide(action, person, decision, form.get("text", ""))
+                text = form.get("text", "")
+                if answer in OUTCOMES:
+                    return self.desk.settle(action, person, answer == "succeeded", text)
+                return self.desk.decide(action, person, answer, text)
 
             return await self._done(request, "../../../", do)
 
-        return decided
+        return answered
 
     async def _done(self, request: Request, back: str, do: Do) -> Response:
         """The answer to a form: back to the incident, or the incident with the error."""
@@ -181,6 +184,7 @@ class IncidentPages:
             model=model,
             state=state,
             older=others[-1].id if len(others) == MOST else None,
+            owners={s.model: s.owner for s in self.parts.snapshots() if s.owner},
         )
 
     def _said(self, root: str, code: int, title: str, text: str) -> Response:

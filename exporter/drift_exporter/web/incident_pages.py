@@ -39,6 +39,9 @@ class Listing:
     older: int | None
     """Id before which there are more."""
 
+    owners: Mapping[str, str]
+    """Owner of each model that has one."""
+
 
 @dataclass(frozen=True)
 class Signed:

@@ -12,6 +12,7 @@ from drift_exporter.approving import WAITING
 from drift_exporter.case import AskedAction, Case, Person
 from drift_exporter.incident import (
     SEVERITIES,
+    ActionState,
     Alert,
     Incident,
     State,
@@ -109,6 +110,11 @@ class ActionView:
 
     asked: AskedAction
     answerable: bool
+    """Whether the person may approve or reject it."""
+
+    unsettled: bool
+    """Whether the person may say what became of it."""
+
     filled: int
     """Approvals that were given."""
 
@@ -242,6 +248,7 @@ def _action(asked: AskedAction, person: Person) -> ActionView:
         answerable=person.may("approver")
         and action.state in WAITING
         and person.name.casefold() not in answered,
+        unsettled=person.may("responder") and action.state is ActionState.UNKNOWN,
         filled=sum(one.decision == "approve" for one in asked.approvals),
         request=f"{_text(request, 'method')} {_text(request, 'url')}".strip(),
         body=_text(request, "body"),

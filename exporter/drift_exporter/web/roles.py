@@ -10,6 +10,8 @@ from drift_exporter.incident import MOVES
 from drift_exporter.web.any_path import ANYTHING
 
 DECISIONS = ("approve", "reject")
+OUTCOMES = ("succeeded", "failed")
+"""What somebody may have found out about an action of unknown outcome."""
 
 
 class Need(StrEnum):
@@ -63,6 +65,11 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("POST", f"{API}/incidents/{{incident_id}}/actions/{{name}}"): Need.RESPONDER,
     **{("POST", f"/incidents/{{incident}}/{move}"): Need.RESPONDER for move in MOVES},
     **{("POST", f"{API}/incidents/{{incident_id}}/{move}"): Need.RESPONDER for move in MOVES},
+    **{
+        ("POST", f"/incidents/{{incident}}/actions/{{action}}/{outcome}"): Need.RESPONDER
+        for outcome in OUTCOMES
+    },
+    **{("POST", f"{API}/actions/{{action_id}}/{outcome}"): Need.RESPONDER for outcome in OUTCOMES},
     **{
         ("POST", f"/incidents/{{incident}}/actions/{{action}}/{decision}"): Need.APPROVER
         for decision in DECISIONS
