@@ -99,8 +99,7 @@ def build_profile(
         features=tuple(features),
         counts=np.zeros(0, dtype=np.int64),
         segments=tuple(
-            _segment(name, categorical.categorical[name], model.max_segments)
-            for name in split
+            _segment(name, categorical.categorical[name], model.max_segments) for name in split
         ),
         settings=settings_hash(model),
         source=_source_text(model),
