@@ -203,10 +203,17 @@ def test_a_stopped_look_back_goes_on(store: Store, known: tuple[int, int]) -> No
         keep(made, slices, *(MONDAY + day * DAY for day in known))
 
     with pytest.raises(RunStoppedError):
-        fill(made, MONDAY, MONDAY + 10 * DAY, MONDAY + 10 * DAY, lambda: len(source.asked) >= 3)
+        fill(
+            made,
+            MONDAY,
+            MONDAY + 10 * DAY,
+            MONDAY + 10 * DAY,
+            lambda: len(source.asked) >= 3,
+            piece_seconds=DAY,
+        )
     before = list(source.asked)
     span = store.counted("credit", made.profile.bins_hash, SLICE)
-    fill(made, MONDAY, MONDAY + 10 * DAY, MONDAY + 10 * DAY)
+    fill(made, MONDAY, MONDAY + 10 * DAY, MONDAY + 10 * DAY, piece_seconds=DAY)
 
     assert span is not None
     assert span[1] - span[0] == (3 + known[1] - known[0]) * DAY
@@ -234,6 +241,13 @@ def test_progress_rises_to_the_whole(
         keep(made, {}, *(MONDAY + day * DAY for day in known))
     told: list[float] = []
 
-    fill(made, MONDAY, MONDAY + 10 * DAY, MONDAY + 20 * DAY, progress=told.append)
+    fill(
+        made,
+        MONDAY,
+        MONDAY + 10 * DAY,
+        MONDAY + 20 * DAY,
+        progress=told.append,
+        piece_seconds=DAY,
+    )
 
     assert told == pytest.approx([*expected, 1.0])

@@ -190,7 +190,7 @@ def test_a_stopped_look_back_goes_on(store: Store) -> None:
     source = Ledger(QUIET)
 
     with pytest.raises(RunStoppedError):
-        look_back(made, lambda: source, NOW, lambda: len(source.asked) == 5)
+        look_back(made, lambda: source, NOW, lambda: len(source.asked) == 2)
     found, rest = looked(made, NOW)
 
     assert source.closed == 1

@@ -113,7 +113,14 @@ class App:
         if self._store.recreated:
             log.error("store made anew", extra={"err": self._store.recreated})
             self.health.store_recreated.set(1)
-        self._jobs = Jobs(self._store, self.health, self.board, self._exposition, self._progress)
+        self._jobs = Jobs(
+            self._store,
+            self.health,
+            self.board,
+            self._exposition,
+            self._progress,
+            self._casework.taken,
+        )
         self._apply(self._config)
         self.server.start()
         self._casework.start()

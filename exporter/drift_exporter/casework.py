@@ -4,25 +4,30 @@ Knows how these parts belong together and to the jobs; never a route, a page or 
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 
 from drift_exporter import examining
-from drift_exporter.config import Config
+from drift_exporter.config import Config, ModelConfig
 from drift_exporter.desk import Desk, Settings, people_of
-from drift_exporter.errors import DriftExporterError, StoreError
+from drift_exporter.errors import DriftExporterError, IncidentError, StoreError
+from drift_exporter.incident import Incident
 from drift_exporter.incidents.links import link_key
 from drift_exporter.incidents.sending import send
 from drift_exporter.job import Job
 from drift_exporter.metrics.incidents import IncidentMetrics, Standing
-from drift_exporter.promoting import promoted_at
+from drift_exporter.profile import Profile
+from drift_exporter.profiles import profile_path
+from drift_exporter.promoting import noticed, promoted_at
+from drift_exporter.promotion_notes import read_note
 from drift_exporter.reading.opening import open_source
 from drift_exporter.reading.source import Source
 from drift_exporter.reporting import MEDIA_TYPES, report
 from drift_exporter.reporting.rendering import Format
-from drift_exporter.responder import Responder, Watch
+from drift_exporter.responder import Responder, Watch, examine_one
 from drift_exporter.responding import Duty
 from drift_exporter.snapshot import Board
 from drift_exporter.store import Store
@@ -62,9 +67,16 @@ class Casework:
         self._config: Config | None = None
         self._settings = Settings({})
         self._verified = 0.0
+        self._analysing = threading.Lock()
         self._responder = Responder(self._watch, self._tell)
         self.desk = Desk(
-            store, lambda: self._settings, time.time, self._key, changed=self._responder.wake
+            store,
+            lambda: self._settings,
+            time.time,
+            self._key,
+            changed=self._responder.wake,
+            counted=metrics.received,
+            analyse=self._analyse,
         )
 
     def settings(self, config: Config) -> Settings:
@@ -91,6 +103,19 @@ class Casework:
     def stop(self, wait_seconds: float) -> None:
         """Begin nothing new, and wait for what is being done."""
         self._responder.stop(wait_seconds)
+
+    def taken(self, model: ModelConfig, profile: Profile) -> None:
+        """Write down that a model goes on with a profile or version that is new."""
+        note = read_note(profile_path(self._configured(), model))
+        try:
+            found = noticed(self._store(), model, profile, time.time(), note=note)
+        except StoreError as error:
+            # The next load of the config tries again.
+            log.error("promotion not kept", extra={"model": model.name, "err": str(error)})
+            return
+        if found is not None:
+            log.info(found.text, extra={"model": model.name, "incident": found.incident_id or ""})
+            self._responder.wake()
 
     def report(
         self, incident_id: int | None, since: float, until: float, form: Format
@@ -133,6 +158,14 @@ class Casework:
             lambda job: examining.sharing(job, jobs, self._drifting()),
             time.time,
         )
+
+    def _analyse(self, incident: Incident, who: str) -> Incident | None:
+        if not self._analysing.acquire(blocking=False):
+            raise IncidentError("another incident is being analysed; try again in a minute")
+        try:
+            return examine_one(self._watch(), incident, who)
+        finally:
+            self._analysing.release()
 
     def _drifting(self) -> Collection[str]:
         bad = (State.WARNING, State.CRITICAL)

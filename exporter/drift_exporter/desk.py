@@ -13,10 +13,18 @@ from drift_exporter.audit import Entry, Findings
 from drift_exporter.case import NOBODY, AskedAction, Case, Invitation, Person, Receipt
 from drift_exporter.config.access import Access
 from drift_exporter.config.response import Response
-from drift_exporter.errors import ConfigError, IncidentError, RoleError
+from drift_exporter.errors import (
+    ConfigError,
+    DeliveryError,
+    IncidentError,
+    RoleError,
+    StoreError,
+)
 from drift_exporter.incident import (
+    ACTIVE,
     Action,
     Alert,
+    Cause,
     Incident,
     State,
     Step,
@@ -135,6 +143,11 @@ class Desk:
     changed
         Told the ids of incidents that were changed, after it is written: whoever analyses and
         acts need not wait for the next round.
+    counted
+        Told the outcome of each delivery and its number of alerts, 1 where nobody can know.
+    analyse
+        Judges an incident on the newest counts and writes it to the incident, in a person's
+        name; None where that is not possible.
     """
 
     def __init__(
@@ -144,12 +157,16 @@ class Desk:
         clock: Callable[[], float],
         link_key: Callable[[], bytes],
         changed: Callable[[Sequence[int]], None] = lambda _: None,
+        counted: Callable[[str, int], None] = lambda _outcome, _alerts: None,
+        analyse: Callable[[Incident, str], Incident | None] = lambda _incident, _who: None,
     ) -> None:
         self._store = store
         self._settings = settings
         self._clock = clock
         self._link_key = link_key
         self._changed = changed
+        self._counted = counted
+        self._analyse = analyse
         self._inbox: tuple[Store, float, Inbox] | None = None
 
     @property
@@ -165,9 +182,18 @@ class Desk:
         DeliveryError
             If the body is not what Alertmanager sends.
         """
-        delivery, settings = parse(body), self._settings()
-        inbox = self._inbox_of(settings.response.reopen_after.seconds)
-        ids = inbox.receive(settings.tiers.keys(), delivery.alerts, now)
+        try:
+            delivery, settings = parse(body), self._settings()
+        except DeliveryError:
+            self._counted("refused", 1)
+            raise
+        try:
+            inbox = self._inbox_of(settings.response.reopen_after.seconds)
+            ids = inbox.receive(settings.tiers.keys(), delivery.alerts, now)
+        except StoreError:
+            self._counted("failed", len(delivery.alerts))
+            raise
+        self._counted("accepted", len(delivery.alerts))
         if ids:
             self._changed(ids)
         return Receipt(tuple(ids), len(delivery.alerts), delivery.truncated)
@@ -237,6 +263,37 @@ class Desk:
             tx.record(incident_id, step)
         self._changed([incident_id])
         return after
+
+    def analyse(self, incident_id: int, person: Person) -> Incident:
+        """Judge an incident once more, on what its model's windows hold now.
+
+        Raises
+        ------
+        RoleError
+            If the person is no responder.
+        IncidentError
+            If there is no such incident, it is over or of no drift, or it cannot be judged.
+        """
+        _must(person, "responder", "analyse an incident")
+        incident = self.incident(incident_id)
+        if incident is None:
+            raise IncidentError(f"there is no incident {incident_id}")
+        if incident.state not in ACTIVE:
+            raise IncidentError(
+                f"incident {incident_id} is {incident.state}; what it was judged on stays"
+            )
+        if incident.cause is not Cause.DRIFT:
+            raise IncidentError(
+                f"incident {incident_id} is of {incident.cause}, not of drift: there are no counts "
+                "to be judged"
+            )
+        found = self._analyse(incident, person.name)
+        if found is None:
+            raise IncidentError(
+                f"incident {incident_id} cannot be analysed here and now; the log says why"
+            )
+        self._changed([incident_id])
+        return found
 
     def decide(self, action_id: int, person: Person, decision: str, note: str) -> Action:
         """Approve or reject an action.

@@ -104,6 +104,7 @@ def keep(
     found: Examination | None,
     now: float,
     related: Collection[str] = (),
+    actor: str = ACTOR,
 ) -> Incident:
     """Write an analysis to its incident, with the counts that it was judged on.
 
@@ -119,6 +120,8 @@ def keep(
         Seconds since the epoch.
     related
         Other models that share the source and drift too.
+    actor
+        Who had it analysed.
 
     Raises
     ------
@@ -141,7 +144,7 @@ def keep(
             tx.save_evidence(incident_id, now, body)
             detail |= {"window": found.window, "start": found.start, "end": found.end}
         text = f"{told['headline']} {told['recommendation']}".strip()
-        step = Step(now, ACTOR, "analysed", text, detail)
+        step = Step(now, actor, "analysed", text, detail)
         after = tx.save(
             replace(incident, classification=told["classification"], analysis=told, updated=now)
         )

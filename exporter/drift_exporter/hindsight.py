@@ -27,10 +27,11 @@ def fill(
     now: float,
     stop: Stop = lambda: False,
     progress: Progress = lambda _: None,
+    piece_seconds: int = PIECE_SECONDS,
 ) -> int:
-    """Count what the store lacks of ``[start, end)``, a week at a time; the rows that were read.
+    """Count what the store lacks of ``[start, end)``, a piece at a time; the rows that were read.
 
-    What was counted without a gap stays: the weeks before it are counted backwards, so that at
+    What was counted without a gap stays: the pieces before it are counted backwards, so that at
     any time the store holds one span without a gap.
 
     Raises
@@ -43,7 +44,7 @@ def fill(
     rows, done, wanted = 0, 0, _lacking(job, start, end)
     left = missing(job, start, end)
     while left is not None:
-        span = _piece(job, left)
+        span = _piece(job, left, piece_seconds)
         counted = job.source.count(job.profile, span, width, now, stop)
         known = job.store.counted_to(job.model.name, job.profile.bins_hash, width)
         job.store.replace_slices(
@@ -81,11 +82,11 @@ def _lacking(job: Job, start: int, end: int) -> int:
     return max(max(known[0] - start, 0) + max(end - known[1], 0), 1)
 
 
-def _piece(job: Job, left: Span) -> Span:
+def _piece(job: Job, left: Span, seconds: int) -> Span:
     known = job.store.counted(job.model.name, job.profile.bins_hash, job.model.slice_seconds)
     if known is not None and left.end == known[0]:
-        return Span(max(left.start, left.end - PIECE_SECONDS), left.end)
-    return Span(left.start, min(left.end, left.start + PIECE_SECONDS))
+        return Span(max(left.start, left.end - seconds), left.end)
+    return Span(left.start, min(left.end, left.start + seconds))
 
 
 def judged(

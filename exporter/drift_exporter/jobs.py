@@ -57,7 +57,17 @@ class _Held:
 
 
 class Jobs:
-    """The jobs of all models, and what they publish."""
+    """The jobs of all models, and what they publish.
+
+    Parameters
+    ----------
+    store, health, board, exposition
+        Where runs are kept, counted and shown.
+    progress
+        Gives what is told of a long run of a model.
+    taken
+        Told each profile that a model goes on with, and again at each load of the config.
+    """
 
     def __init__(
         self,
@@ -66,12 +76,14 @@ class Jobs:
         board: Board,
         exposition: Exposition,
         progress: Callable[[str], Progress],
+        taken: Callable[[ModelConfig, Profile], None] = lambda _model, _profile: None,
     ) -> None:
         self._store = store
         self._health = health
         self._board = board
         self._exposition = exposition
         self._progress = progress
+        self._taken = taken
         self._held: dict[str, _Held] = {}
         self._writes_failed = 0
         self._config: Config | None = None
@@ -87,7 +99,7 @@ class Jobs:
         self._config = config
         wanted = {model.name: model for model in models}
         for name, held in list(self._held.items()):
-            if wanted.get(name) != held.model:
+            if wanted.get(name) != held.model or self._has_other_profile(held):
                 self._scheduler.unschedule(name)
                 self._scheduler.unschedule(name + LOOK_BACK)
                 del self._held[name]
@@ -96,6 +108,9 @@ class Jobs:
                     held.source.close()
                 if name not in wanted:
                     self._health.remove_model(name)
+            elif held.job is not None:
+                # The same profile may have been promoted with another version of the model.
+                self._taken(held.model, held.job.profile)
         new = [self._add(model) for name, model in wanted.items() if name not in self._held]
         self._board.keep(tuple(wanted))
         self._exposition.limit(config.max_series)
@@ -169,6 +184,20 @@ class Jobs:
         self._board.publish(snapshot)
         return held
 
+    def _has_other_profile(self, held: _Held) -> bool:
+        """Whether another profile than the job's was put into its place, and can be used."""
+        if held.job is None:
+            return False
+        try:
+            found = fitting_profile(self._configured(), held.model)
+        except DriftExporterError as error:
+            log.error(
+                "profile not taken up, the old one stays",
+                extra={"model": held.model.name, "err": str(error)},
+            )
+            return False
+        return found is not None and found.hash != held.job.profile.hash
+
     def _source(self, held: _Held) -> Source:
         if held.source is None:
             model = held.model
@@ -179,7 +208,9 @@ class Jobs:
 
     def _job(self, held: _Held, profile: Profile) -> check.Job:
         job = check.Job(held.model, profile, self._source(held), self._store, held.interval_seconds)
-        return replace(job, calibration=in_force(job))
+        job = replace(job, calibration=in_force(job))
+        self._taken(held.model, profile)
+        return job
 
     def _profile(self, held: _Held, now: float) -> Profile:
         name = held.model.name

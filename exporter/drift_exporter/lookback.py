@@ -109,7 +109,7 @@ def look_back(
         job.baselines.forget()
     known = job.calibration
     if _test_is_due(job, now):
-        known = _tested(job, now, in_sample=False)
+        known = _tested(job, now)
     if not _is_due(job, now):
         return LookedBack(rows, known if known is not job.calibration else None)
     return LookedBack(rows, made_anew(job, now), recalibrated=True)
@@ -123,9 +123,14 @@ def made_anew(job: Job, now: float, progress: Progress = lambda _: None) -> Mode
     return made.tested(found) if found else made
 
 
-def _tested(job: Job, now: float, *, in_sample: bool) -> ModelCalibration | None:
-    found = self_tested(job, history_of(job, now), now, in_sample=in_sample)
-    return job.calibration.tested(found) if job.calibration and found else job.calibration
+def _tested(job: Job, now: float) -> ModelCalibration | None:
+    known = job.calibration
+    if known is None:
+        return None
+    history = history_of(job, now)
+    # Until all of the past is newer than the calibration, it is tested on its own days too.
+    found = self_tested(job, history, now, in_sample=known.created > history.start)
+    return known.tested(found) if found else known
 
 
 def _unread(job: Job, now: float) -> tuple[int, int] | None:

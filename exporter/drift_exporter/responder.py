@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from drift_exporter.errors import DriftExporterError
-from drift_exporter.examining import examine, is_examined, keep
+from drift_exporter.examining import ACTOR, examine, is_examined, keep
 from drift_exporter.incident import ACTIVE, Incident
 from drift_exporter.job import Job
 from drift_exporter.reading.source import Source
@@ -53,7 +53,7 @@ def one_round(watch: Watch) -> tuple[Change, ...]:
     return respond_once(watch.duty)
 
 
-def examine_one(watch: Watch, incident: Incident) -> Incident | None:
+def examine_one(watch: Watch, incident: Incident, actor: str = ACTOR) -> Incident | None:
     """Analyse one incident, also one that was analysed; None where that failed."""
     job = watch.job_of(incident.model)
     if job is None:
@@ -61,7 +61,8 @@ def examine_one(watch: Watch, incident: Incident) -> Incident | None:
         return None
     try:
         found = examine(job, lambda: watch.open_source(job))
-        return keep(watch.store, incident.id, found, watch.clock(), tuple(watch.related(job)))
+        related = tuple(watch.related(job))
+        return keep(watch.store, incident.id, found, watch.clock(), related, actor)
     except DriftExporterError as error:
         log.error("incident not analysed", extra={"incident": incident.id, "err": str(error)})
         return None

@@ -1,6 +1,29 @@
 """Command line: arguments, exit codes, progress."""
 
-from drift_exporter.cli import backfill, calibrate, demo, once, profiles, replay, rules
+from drift_exporter.cli import (
+    audit,
+    backfill,
+    calibrate,
+    demo,
+    incidents,
+    once,
+    profiles,
+    replay,
+    report,
+    rules,
+)
 from drift_exporter.cli.serve import main
 
-__all__ = ["backfill", "calibrate", "demo", "main", "once", "profiles", "replay", "rules"]
+__all__ = [
+    "audit",
+    "backfill",
+    "calibrate",
+    "demo",
+    "incidents",
+    "main",
+    "once",
+    "profiles",
+    "replay",
+    "report",
+    "rules",
+]

@@ -3,15 +3,14 @@
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from drift_exporter.cli.asking import asking, exporter_of
+from drift_exporter.cli.copies import copied_store
 from drift_exporter.cli.options import CONFIG_FILE, EXIT_FAILED, errors_end_here
 from drift_exporter.cli.serve import main
 from drift_exporter.errors import StoreError
@@ -65,7 +64,7 @@ def export(
         if history == "exporter":
             _export(_asked(url, token_file, since), output)
             return
-        with _copied(config_file) as store:
+        with copied_store(config_file, "reader of the audit log") as (_, store):
             _export(_lines(store, since), output)
 
 
@@ -92,7 +91,7 @@ def verify_log(config_file: Path, files: tuple[Path, ...], known: str | None) ->
             entries = _Watched(_read(files), known)
             found = _verified(entries)
         else:
-            with _copied(config_file) as store:
+            with copied_store(config_file, "reader of the audit log") as (_, store):
                 entries = _Watched(store.cases.audit(limit=None), known)
                 for _ in entries:
                     pass
@@ -219,20 +218,3 @@ def _export(lines: Iterable[str], output: Path | None) -> None:
     except OSError as error:
         raise StoreError(f"{output}: cannot be written ({error.strerror})") from error
     click.echo(f"{output}: {count} entries")
-
-
-@contextmanager
-def _copied(config_file: Path) -> Iterator["Store"]:
-    """A copy of the store that the config names."""
-    from drift_exporter.app import load_config, store_url
-    from drift_exporter.store import open_store
-    from drift_exporter.store.copying import readable_copy
-
-    config = load_config(config_file, os.environ)
-    with tempfile.TemporaryDirectory(prefix="drift-exporter-") as folder:
-        copy = readable_copy(store_url(config), Path(folder))
-        with open_store(copy, now=time.time(), shard="reader of the audit log") as store:
-            if store.recreated:
-                # An empty log in the place of a damaged one must not pass for whole.
-                raise StoreError(f"the store is damaged and cannot be read ({store.recreated})")
-            yield store

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drift_exporter.cli.asking import asking, exporter_of, part, shown
-from drift_exporter.cli.options import errors_end_here
+from drift_exporter.cli.copies import copied_store
+from drift_exporter.cli.options import CONFIG_FILE, errors_end_here
 from drift_exporter.cli.serve import main
+from drift_exporter.errors import ConfigError, IncidentError
 from drift_exporter.incident import State
 
 if TYPE_CHECKING:
@@ -180,6 +182,18 @@ def note(url: str, token_file: Path | None, incident: int, text: str) -> None:
     _move(url, token_file, incident, "note", text)
 
 
+@incidents.command("analyse")
+@asking
+@click.argument("incident", type=_ID)
+def analyse(url: str, token_file: Path | None, incident: int) -> None:
+    """Judge an incident once more, on what its model's windows hold now."""
+    with errors_end_here():
+        exporter = exporter_of(url, token_file)
+        exporter.do(f"{API}/incidents/{incident}/analyse", {})
+        found = exporter.document(f"{API}/incidents/{incident}")
+    _print_head(found)
+
+
 @incidents.command("approve")
 @asking
 @click.argument("action", type=_ID)
@@ -208,6 +222,38 @@ def request(url: str, token_file: Path | None, incident: int, name: str) -> None
         exporter = exporter_of(url, token_file)
         found = exporter.do(f"{API}/incidents/{incident}/actions/{part(name)}", {})
     _print_action(found)
+
+
+@incidents.command("link")
+@CONFIG_FILE
+@click.argument("action", type=_ID)
+@click.option(
+    "--decision", type=click.Choice(["approve", "reject"]), default="approve", show_default=True
+)
+@click.option("--who", required=True, help="Who will answer with it: the name that is kept.")
+@click.option("--group", default="", help="Group of theirs that the action waits for.")
+def link(config_file: Path, action: int, decision: str, who: str, group: str) -> None:
+    """Print a signed link, with which somebody answers an action without a token.
+
+    It is for the exporter's own machine, as it needs the key in its data_dir: whoever can make
+    links can answer in any name. A link counts once, and until the action expires.
+    """
+    from drift_exporter.approving import WAITING
+    from drift_exporter.incidents.links import Grant, link_key, sign
+
+    with errors_end_here():
+        with copied_store(config_file, "maker of links") as (config, store):
+            found = store.cases.action(action)
+        address = config.response.public_url.rstrip("/")
+        if not address:
+            raise ConfigError(
+                f"{config_file}: response.public_url is missing; the link begins with it"
+            )
+        if found is None or found.state not in WAITING or found.expires is None:
+            raise IncidentError(f"there is no action {action} that waits for an answer")
+        grant = Grant(action, decision, who, group, found.expires)
+        text = sign(link_key(Path(config.data_dir)), grant)
+    click.echo(f"{address}/approve?link={text}")
 
 
 def _move(url: str, token_file: Path | None, incident: int, move: str, text: str) -> None:

@@ -2,14 +2,13 @@
 
 import getpass
 import os
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from drift_exporter.cli.asking import AskingError, asking, exporter_of, part
+from drift_exporter.cli.asking import AskingError, asking, exporter_of
 from drift_exporter.cli.options import (
     CONFIG_FILE,
     MODEL,
@@ -136,29 +135,23 @@ def profile_promote(
         click.echo(f"{path}: profile {new.hash}, version {version}")
         if kept is not None:
             click.echo(f"{kept}: the profile before it")
-        _tell(exporter, model, version, reason)
-        click.echo(f"{url}: told")
+        if _tell(exporter):
+            click.echo(f"{url}: told")
 
 
-def _tell(exporter: "Exporter", model: str, version: str, reason: str) -> None:
-    """Have a running exporter take up the profile; one that does not run does so at its start."""
-    place = f"/api/v1/models/{part(model)}/promote"
+def _tell(exporter: "Exporter") -> bool:
+    """Have a running exporter take the profile up; whether one runs."""
     try:
-        try:
-            exporter.do(place, {"version": version, "reason": reason})
-        except AskingError as error:
-            if error.code not in (404, 405):
-                raise
-            # One that knows no promotions finds the note when it loads its config again.
-            exporter.text("/-/reload", method="POST")
+        exporter.text("/-/reload", method="POST")
     except AskingError as error:
         if error.code is None:
             click.echo(f"{error}; it takes the profile up when it starts", err=True)
-            sys.exit(0)
+            return False
         raise AskingError(
             f"the profile is in place, but the exporter has not taken it up ({error}); "
             "restart it, or give the command again"
         ) from error
+    return True
 
 
 def _check_promotion(model: "ModelConfig", profile: "Profile", version: str) -> None:

@@ -1,13 +1,12 @@
 """report: what was monitored, what happened, what was done, and whether the records are whole."""
 
-import os
-import tempfile
 import time
 from pathlib import Path
 
 import click
 
 from drift_exporter.cli.asking import asking, exporter_of
+from drift_exporter.cli.copies import copied_store
 from drift_exporter.cli.options import (
     CONFIG_FILE,
     EXIT_FAILED,
@@ -92,27 +91,21 @@ def _span(since: str | None, until: str | None, now: float) -> tuple[int, int]:
 def _from_store(
     config_file: Path, span: tuple[int, int, float], incident: int | None, form: str
 ) -> str:
-    from drift_exporter.app import load_config, store_url
     from drift_exporter.reporting import FORMATS
     from drift_exporter.reporting import report as reported
-    from drift_exporter.store import open_store
-    from drift_exporter.store.copying import readable_copy
 
     start, end, now = span
-    config = load_config(config_file, os.environ)
     kind = next(each for each in FORMATS if each == form)
-    with tempfile.TemporaryDirectory(prefix="drift-exporter-") as folder:
-        copy = readable_copy(store_url(config), Path(folder))
-        with open_store(copy, now=now, shard="reader of a report") as store:
-            return reported(
-                store,
-                config,
-                since=start,
-                until=end,
-                now=now,
-                incident_id=incident,
-                format=kind,
-            )
+    with copied_store(config_file, "reader of a report") as (config, store):
+        return reported(
+            store,
+            config,
+            since=start,
+            until=end,
+            now=now,
+            incident_id=incident,
+            format=kind,
+        )
 
 
 def _write(output: Path | None, text: str) -> None:

@@ -75,6 +75,9 @@ class Desk(Protocol):
     def move(self, incident_id: int, person: Person, move: str, text: str) -> Incident:
         """Acknowledge, mitigate, resolve, close or note."""
 
+    def analyse(self, incident_id: int, person: Person) -> Incident:
+        """Judge an incident once more, on the newest counts."""
+
     def decide(self, action_id: int, person: Person, decision: str, note: str) -> Action:
         """Approve or reject an action."""
 

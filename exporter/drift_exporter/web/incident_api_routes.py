@@ -127,6 +127,11 @@ def _add_moves(app: FastAPI, base: str, desk: Desk) -> None:
         settled.__doc__ = f"Say that an action of unknown outcome has {outcome}."
         return settled
 
+    def analyse(request: Request, incident_id: int) -> IncidentAnswer:
+        """Judge an incident once more, on what its model's windows hold now."""
+        with _told(lambda: desk.incident(incident_id) is not None):
+            return incident_answer(desk.analyse(incident_id, _asks(request)))
+
     def request_action(request: Request, incident_id: int, name: str) -> ActionAnswer:
         """Ask for an action of the config; it needs the same approvals as ever."""
         with _told(lambda: desk.incident(incident_id) is not None):
@@ -147,6 +152,7 @@ def _add_moves(app: FastAPI, base: str, desk: Desk) -> None:
         path = f"{base}/actions/{{action_id}}/{outcome}"
         app.add_api_route(path, settle_by(outcome), methods=["POST"], name=outcome)
     app.add_api_route(f"{place}/actions/{{name}}", request_action, methods=["POST"])
+    app.add_api_route(f"{place}/analyse", analyse, methods=["POST"])
 
 
 def _add_audit(app: FastAPI, base: str, desk: Desk) -> None:

@@ -57,6 +57,7 @@ class IncidentPages:
         for move in MOVES:
             app.add_route(f"{one}/{move}", self._moving(move), methods=["POST"])
         app.add_route(f"{one}/request", self.request, methods=["POST"])
+        app.add_route(f"{one}/analyse", self.analyse, methods=["POST"])
         for answer in (*DECISIONS, *OUTCOMES):
             path = f"{one}/actions/{{action}}/{answer}"
             app.add_route(path, self._answering(answer), methods=["POST"])
@@ -85,6 +86,15 @@ class IncidentPages:
 
         def do(person: Person, form: dict[str, str]) -> object:
             return self.desk.request(number, form.get("name", ""), person)
+
+        return await self._done(request, "../", do)
+
+    async def analyse(self, request: Request) -> Response:
+        """A form that has an incident judged once more."""
+        number = id_of(request.path_params["incident"])
+
+        def do(person: Person, _: dict[str, str]) -> object:
+            return self.desk.analyse(number, person)
 
         return await self._done(request, "../", do)
 

@@ -11,9 +11,11 @@ from typing import Any
 from drift_exporter.approving import WAITING
 from drift_exporter.case import AskedAction, Case, Person
 from drift_exporter.incident import (
+    ACTIVE,
     SEVERITIES,
     ActionState,
     Alert,
+    Cause,
     Incident,
     State,
     Step,
@@ -144,6 +146,9 @@ class IncidentView:
     may_ask: tuple[str, ...]
     """Actions that the person may ask for."""
 
+    may_analyse: bool
+    """Whether the person may have it judged once more."""
+
 
 def in_order(incidents: Iterable[Incident]) -> list[Incident]:
     """Open ones first, the gravest of them first, then the oldest."""
@@ -168,6 +173,9 @@ def incident_view(case: Case, person: Person, actions_to_ask: Sequence[str]) -> 
         firing=sum(alert.status == "firing" for alert in alerts),
         moves=possible(case.incident) if responder else (),
         may_ask=tuple(actions_to_ask) if responder else (),
+        may_analyse=(
+            responder and case.incident.state in ACTIVE and case.incident.cause is Cause.DRIFT
+        ),
     )
 
 

@@ -62,6 +62,8 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", f"{API}/audit/verify"): Need.VIEWER,
     ("GET", f"{API}/report"): Need.VIEWER,
     ("POST", "/incidents/{incident}/request"): Need.RESPONDER,
+    ("POST", "/incidents/{incident}/analyse"): Need.RESPONDER,
+    ("POST", f"{API}/incidents/{{incident_id}}/analyse"): Need.RESPONDER,
     ("POST", f"{API}/incidents/{{incident_id}}/actions/{{name}}"): Need.RESPONDER,
     **{("POST", f"/incidents/{{incident}}/{move}"): Need.RESPONDER for move in MOVES},
     **{("POST", f"{API}/incidents/{{incident_id}}/{move}"): Need.RESPONDER for move in MOVES},
