@@ -192,7 +192,7 @@ def test_nothing_is_retrained_on_bad_data(
     incident = _incident(classification=classification)
     action = _action(ActionState.APPROVED, needs=(), detail={"config": fingerprint(configured)})
 
-    assert bool(guard(configured, classification)) is forbidden
+    assert bool(guard(configured, incident)) is forbidden
     states = {one.state for one in _asked(configured, incident)}
     assert (ActionState.APPROVED in states) is (not forbidden and bool(classification))
     started, _ = may_start(action, configured, [], incident, NOW)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drift_exporter import __version__, config_file
-from drift_exporter.casework import CONFIG_CHANGED, Casework, last_config
+from drift_exporter.casework import CONFIG_CHANGED, Casework, last_config, shard_of
 from drift_exporter.config import Config, ModelConfig
 from drift_exporter.cron import check_cron
 from drift_exporter.detail import FeatureDetail
@@ -82,7 +82,7 @@ class App:
             environ,
             self.board,
             IncidentMetrics(self.health.registry),
-            lambda model: shard_of(model, options.shard[1]) == options.shard[0],
+            options.shard,
             self._opened_store,
             lambda: self._jobs.jobs() if self._jobs is not None else {},
         )
@@ -109,7 +109,9 @@ class App:
         log.info("starting drift-exporter", extra={"version": __version__, "revision": REVISION})
         if os.geteuid() == 0:
             log.warning("running as root, which is not needed")
-        self._store = open_store(store_url(self._config), now=time.time())
+        mine, shards = self._options.shard
+        name = f"{mine}/{shards}" if shards > 1 else ""
+        self._store = open_store(store_url(self._config), now=time.time(), shard=name)
         if self._store.recreated:
             log.error("store made anew", extra={"err": self._store.recreated})
             self.health.store_recreated.set(1)
@@ -142,6 +144,7 @@ class App:
             if self._jobs and time.monotonic() - pruned > PRUNE_SECONDS:
                 pruned = time.monotonic()
                 self._jobs.prune(time.time())
+                self._casework.prune(time.time())
 
     def reload_soon(self) -> None:
         """Let ``wait`` reload the config; fit for a signal handler."""
@@ -290,11 +293,6 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
 def store_url(config: Config) -> str:
     """The store of a config: SQLite in ``data_dir`` where none is named."""
     return config.store.url or f"sqlite:///{Path(config.data_dir).absolute() / 'drift.db'}"
-
-
-def shard_of(model: str, shards: int) -> int:
-    """The shard that a model belongs to, the same on every machine."""
-    return int.from_bytes(hashlib.sha256(model.encode()).digest()[:8]) % shards
 
 
 def _checksum(path: Path) -> str:

@@ -3,12 +3,14 @@
 Knows how these parts belong together and to the jobs; never a route, a page or a signal.
 """
 
+import hashlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 from drift_exporter import examining
 from drift_exporter.config import Config, ModelConfig
@@ -42,6 +44,9 @@ CONFIG_CHANGED = "config_changed"
 VERIFY_SECONDS = 3600.0
 """How often the audit log is verified by itself."""
 
+_Of = TypeVar("_Of", bound=tuple[Any, ...])
+_Number = TypeVar("_Number")
+
 SKETCH_SECONDS = 120.0
 """Longest that the source may take to answer an analysis."""
 
@@ -54,14 +59,14 @@ class Casework:
         environ: Mapping[str, str],
         board: Board,
         metrics: IncidentMetrics,
-        ours: Callable[[str], bool],
+        shard: tuple[int, int],
         store: Callable[[], Store],
         jobs: Callable[[], Mapping[str, Job]],
     ) -> None:
         self._environ = environ
         self._board = board
         self._metrics = metrics
-        self._ours = ours
+        self._shard = shard
         self._store = store
         self._jobs = jobs
         self._config: Config | None = None
@@ -87,13 +92,16 @@ class Casework:
         ConfigError
             If a token cannot be read.
         """
-        tiers = {model.name: model.tier for model in config.watched}
+        # In a store that shards share, any of them may be told of any model.
+        shared = config.store.url.startswith("postgresql")
+        tiers = {m.name: m.tier for m in config.watched if shared or self._ours(m.name)}
         return Settings(tiers, config.response, people_of(config.access, self._environ))
 
     def apply(self, config: Config, settings: Settings) -> None:
         """Make this the config that incidents are answered by."""
         self._config, self._settings = config, settings
-        self._metrics.configure(config.response, settings.tiers)
+        own = {name: tier for name, tier in settings.tiers.items() if self._ours(name)}
+        self._metrics.configure(config.response, own)
         self._responder.wake()
 
     def start(self) -> None:
@@ -116,6 +124,18 @@ class Casework:
         if found is not None:
             log.info(found.text, extra={"model": model.name, "incident": found.incident_id or ""})
             self._responder.wake()
+
+    def prune(self, now: float) -> None:
+        """Delete what is older than the config keeps: audit entries, alerts of no model."""
+        kept = self._configured().store
+        try:
+            cases = self._store().cases
+            entries = cases.prune_audit(now - kept.audit_retention.seconds, now)
+            alerts = cases.prune_unmatched(now - kept.retention.seconds)
+        except StoreError as error:
+            log.error("cases not pruned", extra={"err": str(error)})
+        else:
+            log.info("cases pruned", extra={"audit_entries": entries, "alerts": alerts})
 
     def report(
         self, incident_id: int | None, since: float, until: float, form: Format
@@ -159,6 +179,10 @@ class Casework:
             time.time,
         )
 
+    def _ours(self, model: str) -> bool:
+        mine, shards = self._shard
+        return shard_of(model, shards) == mine
+
     def _analyse(self, incident: Incident, who: str) -> Incident | None:
         if not self._analysing.acquire(blocking=False):
             raise IncidentError("another incident is being analysed; try again in a minute")
@@ -180,15 +204,17 @@ class Casework:
         """Take over what the store knows now into the metrics."""
         try:
             cases = self._store().cases
+            # Of what shards share each tells its own models; actions have none in their names.
+            first = self._shard[0] == 0 or not self._store().shared
             self._metrics.update(
                 Standing(
-                    open_counts=cases.open_counts(),
-                    oldest_unacknowledged=cases.oldest_unacknowledged(),
-                    oldest_open=cases.oldest_open(),
-                    response_times=cases.response_times(),
-                    classifications=cases.classifications(),
-                    actions=cases.action_counts(),
-                    oldest_waiting=cases.oldest_waiting(),
+                    open_counts=self._of_ours(cases.open_counts()),
+                    oldest_unacknowledged=self._of_ours(cases.oldest_unacknowledged()),
+                    oldest_open=self._of_ours(cases.oldest_open()),
+                    response_times=[t for t in cases.response_times() if self._ours(t[0])],
+                    classifications=self._of_ours(cases.classifications()),
+                    actions=cases.action_counts() if first else {},
+                    oldest_waiting=cases.oldest_waiting() if first else {},
                 )
             )
             self._metrics.promoted(self._promotions())
@@ -200,10 +226,13 @@ class Casework:
         except DriftExporterError as error:
             log.error("incidents not counted", extra={"err": str(error)})
 
+    def _of_ours(self, found: Mapping[_Of, _Number]) -> dict[_Of, _Number]:
+        return {of: number for of, number in found.items() if self._ours(of[0])}
+
     def _promotions(self) -> dict[str, tuple[float, float]]:
         quiet = self._settings.response.quiet_after_promotion.seconds
         found = {}
-        for name in self._settings.tiers:
+        for name in filter(self._ours, self._settings.tiers):
             at = promoted_at(self._store(), name)
             if at is not None:
                 found[name] = (at, at + quiet)
@@ -212,6 +241,11 @@ class Casework:
 
 def _sketched(job: Job) -> Source:
     return open_source(job.model.current, sample=job.model.sample, timeout_seconds=SKETCH_SECONDS)
+
+
+def shard_of(model: str, shards: int) -> int:
+    """The shard that a model belongs to, the same on every machine."""
+    return int.from_bytes(hashlib.sha256(model.encode()).digest()[:8]) % shards
 
 
 def last_config(cases: Cases) -> str | None:

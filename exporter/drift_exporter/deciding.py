@@ -86,7 +86,7 @@ def occasions(incident: Incident, now: float, longest_ago_seconds: float) -> tup
     found = []
     if incident.active:
         found.append(Occasion.OPENED)
-        if incident.classification:
+        if incident.classification and not incident.outdated:
             found.append(Occasion.CLASSIFIED)
     elif incident.resolved is not None and now - incident.resolved <= longest_ago_seconds:
         found.append(Occasion.RESOLVED)
@@ -125,6 +125,8 @@ def asked(
             if occasion not in action.when.on or any(_mark(one) == mark for one in known):
                 continue
             if not matches(action.when, incident, tier) or _going_on(action.name, known):
+                continue
+            if is_held(action, incident):
                 continue
             yield _asked(action, incident, occasion, mark, past.get(action.name, ()), now)
             break  # two occasions at once are one reason to act
@@ -188,15 +190,23 @@ def key_of(incident: Incident, mark: str, now: float) -> str:
     return f"drift-{incident.id}-{hashlib.sha256(what.encode()).hexdigest()[:20]}"
 
 
-def guard(action: Configured, classification: str) -> str:
+def guard(action: Configured, incident: Incident) -> str:
     """Why an action must not be done, whatever people approve; empty where nothing forbids it."""
     if not action.retrain:
         return ""
+    classification = incident.classification
+    if incident.outdated:
+        return "more happened since the analysis; it is made anew first"
     if classification in ("", NOTHING_FOUND):
         return "a model is retrained only when the analysis has told what happened"
     if classification == DATA_QUALITY:
         return "a model is never retrained on data of bad quality: it would learn the fault"
     return ""
+
+
+def is_held(action: Configured, incident: Incident) -> bool:
+    """Whether an action waits until the incident is analysed anew."""
+    return action.retrain and incident.outdated
 
 
 def may_start(
@@ -215,7 +225,7 @@ def may_start(
         return ActionState.SKIPPED, "the action was changed in the config since it was asked for"
     if withdrawn(action, incident):
         return ActionState.SKIPPED, "the incident was closed before"
-    forbidden = guard(configured, incident.classification)
+    forbidden = guard(configured, incident)
     if forbidden:
         return ActionState.SKIPPED, forbidden
     approved = [one.groups for one in approvals if one.decision == APPROVE]
@@ -265,7 +275,7 @@ def _asked(
     past: Sequence[Past],
     now: float,
 ) -> Asked:
-    reason = guard(action, incident.classification) or _too_often(action, incident, past, now)
+    reason = guard(action, incident) or _too_often(action, incident, past, now)
     state = ActionState.SKIPPED
     if not reason:
         state = ActionState.WAITING if action.needs else ActionState.APPROVED

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from drift_exporter import answering
+from drift_exporter.approving import WAITING
 from drift_exporter.audit import Entry, Findings
 from drift_exporter.case import NOBODY, AskedAction, Case, Invitation, Person, Receipt
 from drift_exporter.config.access import Access
@@ -364,7 +365,7 @@ class Desk:
             If there is no such action, or it waits for no answer any more.
         """
         action = self.action(action_id)
-        if action is None or action.expires is None:
+        if action is None or action.state not in WAITING or action.expires is None:
             raise IncidentError(f"there is no action {action_id} that waits for an answer")
         grant = links.Grant(action_id, decision, who, group, action.expires)
         return links.sign(self._link_key(), grant)

@@ -12,7 +12,7 @@ import logging
 import zlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from drift_exporter.analysis import (
 )
 from drift_exporter.baseline import ALL_ROWS
 from drift_exporter.errors import DriftExporterError
-from drift_exporter.incident import Cause, Incident, Step
+from drift_exporter.incident import ALERT_NAMES, OUTDATED, Cause, Incident, Step
 from drift_exporter.job import Job
 from drift_exporter.judging import judge_window, stored_counts
 from drift_exporter.profile import with_counts
@@ -44,7 +44,7 @@ PAST_SECONDS = 3 * 86_400
 CHANGES_SECONDS = 7 * 86_400
 """How far back changes of profile, config or version are told."""
 
-CHANGES = frozenset({"profile_changed", "version_changed", "config_changed", "promoted"})
+CHANGES = frozenset({"profile_changed", "version_changed", "config_changed"})
 """Kinds of audit entries that may be why."""
 
 MOST_CHANGES = 10
@@ -61,6 +61,25 @@ class Examination:
     end: int
     sketched: bool
     """Whether the source was asked for sketches, and answered."""
+
+
+class Seen(NamedTuple):
+    """What was known of an incident before it was analysed."""
+
+    flaps: int
+    alert_names: frozenset[str]
+
+
+def seen_of(store: Store, incident: Incident) -> Seen:
+    """What is known of an incident now.
+
+    Raises
+    ------
+    StoreError
+        If its alerts cannot be read.
+    """
+    names = frozenset(alert.name for alert in store.cases.alerts(incident.id))
+    return Seen(incident.flaps, names)
 
 
 def examine(job: Job, open_source: Callable[[], Source]) -> Examination | None:
@@ -105,6 +124,7 @@ def keep(
     now: float,
     related: Collection[str] = (),
     actor: str = ACTOR,
+    seen: Seen | None = None,
 ) -> Incident:
     """Write an analysis to its incident, with the counts that it was judged on.
 
@@ -122,6 +142,8 @@ def keep(
         Other models that share the source and drift too.
     actor
         Who had it analysed.
+    seen
+        What was known of the incident before its counts were read; None: what is known now.
 
     Raises
     ------
@@ -135,7 +157,11 @@ def keep(
     changes = _changes(store, known.model, now) if known else []
     with cases.writing(f"analyse incident {incident_id}") as tx:
         incident = tx.get(incident_id)
-        told = _told(found, related, changes)
+        names = {alert.name for alert in tx.alerts(incident_id)}
+        told = _told(found, related, changes) | {ALERT_NAMES: sorted(names)}
+        if seen is not None and (seen.flaps != incident.flaps or names - seen.alert_names):
+            # Something came while it was analysed: once more, then.
+            told |= {ALERT_NAMES: sorted(seen.alert_names), OUTDATED: True}
         detail: dict[str, Any] = {"classification": told["classification"]}
         if found is not None:
             # So that the audit log proves the evidence too.
@@ -166,7 +192,8 @@ def sharing(job: Job, others: Mapping[str, Job], drifting: Collection[str]) -> t
 
 def is_examined(incident: Incident) -> bool:
     """Whether there is nothing to analyse any more."""
-    return incident.analysis is not None or incident.cause is not Cause.DRIFT
+    known = incident.analysis is not None and not incident.outdated
+    return known or incident.cause is not Cause.DRIFT
 
 
 def packed(evidence: Evidence) -> str:

@@ -40,6 +40,13 @@ ACTIVE = frozenset({State.OPEN, State.ACKNOWLEDGED, State.MITIGATING})
 """States of an incident that goes on."""
 
 
+ALERT_NAMES = "alert_names"
+"""Key of an analysis: names of the alerts that the incident had when it was analysed."""
+
+OUTDATED = "outdated"
+"""Key of an analysis: there once something happened that it knows nothing of."""
+
+
 class Cause(StrEnum):
     """What an incident is about: the data, the monitoring of it, or upkeep that is due."""
 
@@ -157,6 +164,11 @@ class Incident:
     def active(self) -> bool:
         """Whether it goes on."""
         return self.state in ACTIVE
+
+    @property
+    def outdated(self) -> bool:
+        """Whether it came back, or an alert of another kind joined it, since the analysis."""
+        return self.analysis is not None and bool(self.analysis.get(OUTDATED))
 
 
 @dataclass(frozen=True)
@@ -404,6 +416,8 @@ def _follow(
         after = replace(after, state=state, resolved=None, flaps=incident.flaps + 1)
         text = f"{alert.name} fires again"
         steps.append(Step(now, ALERTMANAGER, "reopened", text, evidence))
+    if alert.status == "firing":
+        after = _outdated(after, alert, again=after.flaps > incident.flaps)
     if alert.status == "resolved" and known.firing == 0 and known.ended is not None:
         if incident.active:
             text = "all alerts are resolved"
@@ -411,6 +425,17 @@ def _follow(
         ended = max(known.ended, incident.resolved or known.ended)
         after = replace(after, state=State.RESOLVED, resolved=ended)
     return after, steps
+
+
+def _outdated(incident: Incident, alert: Alert, *, again: bool) -> Incident:
+    """The incident with an analysis that counts no more, where the alert is news to it.
+
+    What was a shift of the data may be a fault this time, and no model may be retrained on it.
+    """
+    analysis = incident.analysis
+    if analysis is None or not (again or alert.name not in analysis.get(ALERT_NAMES, ())):
+        return incident
+    return replace(incident, analysis={**analysis, OUTDATED: True})
 
 
 def _is_past(incident: Incident, alert: Alert, reopen_after_seconds: float) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from drift_exporter.errors import DriftExporterError
-from drift_exporter.examining import ACTOR, examine, is_examined, keep
+from drift_exporter.examining import ACTOR, examine, is_examined, keep, seen_of
 from drift_exporter.incident import ACTIVE, Incident
 from drift_exporter.job import Job
 from drift_exporter.reading.source import Source
@@ -60,9 +60,11 @@ def examine_one(watch: Watch, incident: Incident, actor: str = ACTOR) -> Inciden
         # Its profile is not there yet: a later round will find it, unless it is no model of ours.
         return None
     try:
+        # Before the counts are read: an alert that comes meanwhile is news to the analysis.
+        seen = seen_of(watch.store, incident)
         found = examine(job, lambda: watch.open_source(job))
         related = tuple(watch.related(job))
-        return keep(watch.store, incident.id, found, watch.clock(), related, actor)
+        return keep(watch.store, incident.id, found, watch.clock(), related, actor, seen)
     except DriftExporterError as error:
         log.error("incident not analysed", extra={"incident": incident.id, "err": str(error)})
         return None

@@ -21,6 +21,7 @@ from drift_exporter.deciding import (
     asked,
     fingerprint,
     given_up,
+    is_held,
     may_start,
     recovered,
     withdrawn,
@@ -166,6 +167,8 @@ def _start(duty: Duty) -> Iterator[Change]:
         configured = duty.actions.get(action.name) if known else None
         with duty.cases.writing(f"start action {action.id}") as tx:
             now, incident = duty.clock(), tx.get(action.incident_id)
+            if configured is not None and is_held(configured, incident):
+                continue
             fresh, approvals = tx.action(action.id), tx.approvals(action.id)
             state, why = may_start(fresh, configured, approvals, incident, now)
             state = state if state == ActionState.STARTED else given_up(fresh, state)

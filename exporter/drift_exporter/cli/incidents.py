@@ -10,7 +10,7 @@ from drift_exporter.cli.asking import asking, exporter_of, part, shown
 from drift_exporter.cli.copies import copied_store
 from drift_exporter.cli.options import CONFIG_FILE, errors_end_here
 from drift_exporter.cli.serve import main
-from drift_exporter.errors import ConfigError, IncidentError
+from drift_exporter.errors import ConfigError
 from drift_exporter.incident import State
 
 if TYPE_CHECKING:
@@ -212,6 +212,21 @@ def reject(url: str, token_file: Path | None, action: int, note: str) -> None:
     _decide(url, token_file, action, "reject", note)
 
 
+@incidents.command("settle")
+@asking
+@click.argument("action", type=_ID)
+@click.option(
+    "--done/--not-done", default=None, required=True, help="What was found at the receiver."
+)
+@click.option("--note", default="", help="How it was found out.")
+def settle(url: str, token_file: Path | None, action: int, done: bool, note: str) -> None:
+    """Say what became of an action whose outcome is unknown.
+
+    One that was not done may be asked for again at once: it counts no more for the cooldown.
+    """
+    _decide(url, token_file, action, "succeeded" if done else "failed", note)
+
+
 @incidents.command("request")
 @asking
 @click.argument("incident", type=_ID)
@@ -238,21 +253,20 @@ def link(config_file: Path, action: int, decision: str, who: str, group: str) ->
     It is for the exporter's own machine, as it needs the key in its data_dir: whoever can make
     links can answer in any name. A link counts once, and until the action expires.
     """
-    from drift_exporter.approving import WAITING
-    from drift_exporter.incidents.links import Grant, link_key, sign
+    import time
 
-    with errors_end_here():
-        with copied_store(config_file, "maker of links") as (config, store):
-            found = store.cases.action(action)
+    from drift_exporter.desk import Desk, Settings
+    from drift_exporter.incidents.links import link_key
+
+    with errors_end_here(), copied_store(config_file, "maker of links") as (config, store):
         address = config.response.public_url.rstrip("/")
         if not address:
             raise ConfigError(
                 f"{config_file}: response.public_url is missing; the link begins with it"
             )
-        if found is None or found.state not in WAITING or found.expires is None:
-            raise IncidentError(f"there is no action {action} that waits for an answer")
-        grant = Grant(action, decision, who, group, found.expires)
-        text = sign(link_key(Path(config.data_dir)), grant)
+        folder = Path(config.data_dir)
+        desk = Desk(lambda: store, lambda: Settings({}), time.time, lambda: link_key(folder))
+        text = desk.link(action, decision, who, group)
     click.echo(f"{address}/approve?link={text}")
 
 

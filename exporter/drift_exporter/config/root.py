@@ -27,6 +27,9 @@ class StoreConfig(Model):
     retention: PositiveDuration = Duration(90 * 86400, "90d")
     """How long slices and runs are kept; never less than the windows need."""
 
+    audit_retention: PositiveDuration = Duration(730 * 86400, "730d")
+    """How long entries of the audit log are kept; what is left verifies as before."""
+
     max_megabytes: PositiveInt = 2048
     """Size above which the oldest slices go before their time."""
 

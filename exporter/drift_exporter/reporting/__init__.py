@@ -7,7 +7,6 @@ from drift_exporter.reporting.facts import CaseReport, SpanReport
 from drift_exporter.reporting.gathering import facts
 from drift_exporter.reporting.rendering import (
     FORMATS,
-    HEADERS,
     MEDIA_TYPES,
     Format,
     render,
@@ -16,7 +15,6 @@ from drift_exporter.reporting.rendering import (
 
 __all__ = [
     "FORMATS",
-    "HEADERS",
     "MEDIA_TYPES",
     "CaseReport",
     "Format",

@@ -6,9 +6,11 @@ Knows what is read and written together; the queries are the business of the mod
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
+from sqlalchemy import delete
+
 from drift_exporter.audit import Entry, Findings, Head
 from drift_exporter.incident import Action, ActionState, Alert, Approval, Incident, State, Step
-from drift_exporter.store import audit_log, case_reading
+from drift_exporter.store import audit_log, case_reading, tables
 from drift_exporter.store.case_reading import ResponseTimes
 from drift_exporter.store.case_writing import Writing
 from drift_exporter.store.database import Database
@@ -139,6 +141,16 @@ class Cases:
         with self._database.reading("verify the audit log") as connection:
             audit_log.see_one_moment(connection)
             return audit_log.verified(connection)
+
+    def prune_unmatched(self, before: float) -> int:
+        """Delete alerts of no incident that were received before a time; how many there were.
+
+        That they came stays in the audit log.
+        """
+        with self._database.writing("delete old alerts without an incident") as connection:
+            t = tables.alerts.c
+            old = t.incident_id.is_(None) & (t.received < before)
+            return connection.execute(delete(tables.alerts).where(old)).rowcount
 
     def prune_audit(self, before: float, now: float, *, up_to: int | None = None) -> int:
         """Remove entries older than ``before`` that come before all others.
