@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from drift_exporter.errors import IncidentError
 from drift_exporter.incident import (
+    ALERT_NAMES,
     MOVES,
     Alert,
     Cause,
@@ -82,6 +83,18 @@ class Desk:
         self.incidents[-1], step = move(self.incidents[-1], "ana", now, "text")
         self.steps.append(step)
         return self
+
+    def analyse(self) -> "Desk":
+        """The newest incident is analysed: its analysis knows the alerts that it has by now."""
+        names = {a.name for key, a in self.alerts.items() if self.owner[key] == self.newest}
+        analysis = {"headline": "shifted", ALERT_NAMES: sorted(names)}
+        self.incidents[-1] = replace(self.incidents[-1], analysis=analysis)
+        return self
+
+    @property
+    def newest(self) -> int:
+        """Place of the newest incident."""
+        return len(self.incidents) - 1
 
     @property
     def states(self) -> list[str]:
@@ -297,6 +310,48 @@ def test_a_sum_of_others() -> None:
     assert (over.incident.state, over.incident.resolved) == (State.RESOLVED, 50.0)
 
 
+MISSING = "ModelDriftMissingValuesHigh"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "outdated"),
+    [
+        pytest.param([alert(0)], [], False, id="nothing more"),
+        pytest.param([alert(0)], [alert(0)], False, id="a repeat"),
+        pytest.param([alert(0)], [alert(5, of="b")], False, id="of another feature"),
+        pytest.param([alert(0)], [alert(5, of="b", severity="critical")], False, id="graver"),
+        pytest.param([alert(0)], [alert(0, 9)], False, id="over"),
+        pytest.param([alert(0), alert(1, of="b")], [alert(0, 9)], False, id="one of two is over"),
+        pytest.param([alert(0)], [alert(5, of="b", name=MISSING)], True, id="of another kind"),
+        pytest.param(
+            [alert(0), alert(0, of="b", name=MISSING)],
+            [alert(5, of="c", name=MISSING)],
+            False,
+            id="of a kind that is known",
+        ),
+        pytest.param([alert(0)], [alert(5, 6, of="b", name=MISSING)], False, id="come and gone"),
+        pytest.param([alert(0)], [alert(0, 9), alert(20)], True, id="back again"),
+        pytest.param([alert(0, 9)], [alert(20)], True, id="back after it was over"),
+        pytest.param([alert(0)], [alert(20)], False, id="its end was lost, it began again"),
+        pytest.param([alert(0)], [alert(0, 9), alert(10 + HOUR)], False, id="another incident"),
+    ],
+)
+def test_when_an_analysis_counts_no_more(
+    before: Sequence[Alert], after: Sequence[Alert], outdated: bool
+) -> None:
+    """It does when the incident comes back, or an alert of a kind that it knows nothing of fires;
+    what it says stays to be read."""
+    desk = Desk().take(before).analyse()
+    analysis = desk.incidents[0].analysis
+
+    desk.take(after)
+
+    assert desk.incidents[-1].outdated is outdated
+    assert desk.incidents[0].analysis is not None
+    assert analysis is not None
+    assert desk.incidents[0].analysis.items() >= analysis.items()
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> list[Alert]:
     """What Alertmanager tells over days: alerts that begin, mostly end, and begin again."""
@@ -373,3 +428,33 @@ def test_an_incident_is_open_while_an_alert_fires(told: list[Alert]) -> None:
     fires = any(each.key not in ended for each in last.values())
     assert desk.incidents[-1].active is fires
     assert all(not incident.active for incident in desk.incidents[:-1])
+
+
+KINDS = ("ModelDriftFeatureDrifted", "ModelDriftPredictionDrifted", MISSING)
+
+
+@given(histories(), st.data())
+def test_an_analysis_is_outdated_by_what_is_new_alone(
+    told: list[Alert], data: st.DataObject
+) -> None:
+    """After each alert: outdated where it was, where the incident came back, or where the alert
+    began to fire and no alert that was analysed had its name; without an analysis, never."""
+    kinds = {of: data.draw(st.sampled_from(KINDS)) for of in "abc"}
+    desk, expected = Desk(), False
+    for each in told:
+        # Close together, so that all of it is one incident.
+        end = None if each.ends_at is None else each.ends_at / 100
+        name, start = kinds[each.fingerprint], each.starts_at / 100
+        taken = replace(each, name=name, starts_at=start, ends_at=end)
+        before = desk.incidents[-1] if desk.incidents else None
+        new = taken.key not in desk.alerts
+        desk.take([taken])
+        (after,) = desk.incidents
+        if before is not None and before.analysis is not None:
+            again = after.flaps > before.flaps
+            unheard = taken.status == "firing" and name not in before.analysis[ALERT_NAMES]
+            expected = expected or again or (new and unheard)
+        assert after.outdated is expected
+        if data.draw(st.booleans()):
+            desk.analyse()
+            expected = False

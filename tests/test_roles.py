@@ -58,6 +58,7 @@ LEAST = {
     "POST /incidents/{incident}/close": "responder",
     "POST /incidents/{incident}/note": "responder",
     "POST /incidents/{incident}/request": "responder",
+    "POST /incidents/{incident}/analyse": "responder",
     "POST /incidents/{incident}/actions/{action}/succeeded": "responder",
     "POST /incidents/{incident}/actions/{action}/failed": "responder",
     f"POST {API}/actions/{{action_id}}/succeeded": "responder",
@@ -70,6 +71,7 @@ LEAST = {
     f"POST {API}/incidents/{{incident_id}}/close": "responder",
     f"POST {API}/incidents/{{incident_id}}/note": "responder",
     f"POST {API}/incidents/{{incident_id}}/actions/{{name}}": "responder",
+    f"POST {API}/incidents/{{incident_id}}/analyse": "responder",
     f"POST {API}/actions/{{action_id}}/approve": "approver",
     f"POST {API}/actions/{{action_id}}/reject": "approver",
 }
@@ -252,6 +254,8 @@ def test_the_desk_asks_for_roles_too(found: Room) -> None:
             found.desk.request(1, "tell", person(role))
         with pytest.raises(RoleError, match="takes the role responder"):
             found.desk.settle(1, person(role), True, "")
+        with pytest.raises(RoleError, match="takes the role responder"):
+            found.desk.analyse(1, person(role))
     with pytest.raises(RoleError, match="takes the role approver; responder has responder"):
         found.desk.decide(1, person("responder"), "approve", "")
 

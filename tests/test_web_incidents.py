@@ -156,6 +156,8 @@ def test_somebody_says_what_became_of_an_action(found: Room, client: httpx.Clien
         pytest.param("POST", "/incidents/1/delete", "{}", 404, id="no such move"),
         pytest.param("POST", "/incidents/1/actions/none", "", 409, id="no such action"),
         pytest.param("POST", "/incidents/7/actions/tell", "", 404, id="action of none"),
+        pytest.param("POST", "/incidents/7/analyse", "", 404, id="analyse none"),
+        pytest.param("POST", "/incidents/1/analyse", "", 409, id="nothing to be analysed"),
         pytest.param("POST", "/actions/7/approve", "{}", 404, id="approve none"),
         pytest.param("GET", "/audit?since=-1", "", 422, id="before the log"),
         pytest.param("GET", "/incidents/7/report", "", 404, id="report of none"),
@@ -263,10 +265,12 @@ def test_buttons_are_those_that_the_role_allows(found: Room, client: httpx.Clien
         page = client.get("/incidents/1", headers=bearer(role)).text
         return set(re.findall(r"<button[^>]*>([^<]+)</button>", page))
 
-    moves = {"Acknowledge", "Mitigating", "Resolve", "Add note", "Ask"}
+    moves = {"Acknowledge", "Mitigating", "Resolve", "Add note", "Ask", "Analyse again"}
     assert buttons("viewer") == set()
     assert buttons("responder") == moves
     assert buttons("approver") == moves | {"Approve", "Reject"}
+    found.desk.move(1, person("responder"), "resolve", "")
+    assert "Analyse again" not in buttons("responder")
 
 
 def token_of(client: httpx.Client, role: str) -> str:
@@ -328,6 +332,7 @@ def test_a_form_that_cannot_be_done_says_why(found: Room, client: httpx.Client) 
     for path, code, text in (
         ("1/close", 409, "cannot close it"),
         ("1/note", 409, "the note is empty"),
+        ("1/analyse", 409, "cannot be analysed here and now"),
         (f"1/actions/{action.id}/approve", 409, "has no such action"),
         ("1/actions/x/approve", 409, "has no such action"),
         ("7/acknowledge", 404, "There is no such incident"),

@@ -4,6 +4,8 @@ Knows looks; never where facts come from. Everything that facts say is escaped: 
 names of columns come from elsewhere. The HTML needs nothing but itself and runs no script.
 """
 
+import base64
+import hashlib
 import json
 import math
 import re
@@ -34,6 +36,9 @@ MEDIA_TYPES: Mapping[str, str] = {
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _STYLE = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'none'"
+"""Its own style sheet is all that may load."""
 
 # What begins something in the midst of a line, or at its begin: a list, a heading.
 _MARKDOWN = re.compile(r"([\\`*\[\]|~<>&]|(?<!\w)_|_(?!\w)|^[#+=-]|^\d+(?=[.)](?:\s|$)))")

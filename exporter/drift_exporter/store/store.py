@@ -26,10 +26,10 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.recreated = database.recreated
+        """What happened to the store that was there, if it was damaged."""
+
         self.shared = database.shared
         """Whether other shards keep their models in the same database."""
-
-        """What happened to the store that was there, if it was damaged."""
 
         self.cases = Cases(database)
         """Incidents and the audit log."""
