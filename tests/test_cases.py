@@ -435,7 +435,7 @@ def test_a_store_of_the_first_version(url: str) -> None:
     with open_store(url, now=0) as store:
         store.record_run("churn", run)
     engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
-    new = ("approvals", "actions", "alerts", "steps", "incidents", "audit", "audit_head")
+    new = ("approvals", "actions", "alerts", "steps", "evidence", "incidents", "audit", "audit_head")
     with engine.begin() as connection:
         for table in (*new, "calibrations"):
             connection.execute(text(f"DROP TABLE drift_{table}"))

@@ -47,7 +47,7 @@ NAME = (
 )
 EDGES = "expected quantile, uniform or a list of inner edges, numbers that rise strictly"
 FIELDS = "expected five fields (minute, hour, day, month, weekday) such as '15 2 * * mon-fri'"
-KEYS_OF_STORE = "expected one of url, url_file, retention, max_megabytes"
+KEYS_OF_STORE = "expected one of url, url_file, retention, audit_retention, max_megabytes"
 
 
 @pytest.mark.parametrize(

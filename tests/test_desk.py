@@ -1,16 +1,25 @@
 """The desk on a real store: each call is one transaction that leaves a step and an entry."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from drift_exporter.casework import Casework
+from drift_exporter.config import Config
 from drift_exporter.config.access import Access
-from drift_exporter.desk import People, people_of
-from drift_exporter.errors import ConfigError, DeliveryError, IncidentError, RoleError
+from drift_exporter.desk import Desk, People, people_of
+from drift_exporter.errors import ConfigError, DeliveryError, IncidentError, RoleError, StoreError
 from drift_exporter.incident import ActionState, State
+from drift_exporter.job import Job
+from drift_exporter.metrics.incidents import IncidentMetrics
+from drift_exporter.responder import examine_one
+from drift_exporter.snapshot import Board
 from incident_desk import KEY, NOW, Room, alert, body, people, person, room
+from watched_model import FAULTY, SHIFTED, watched
 
 RESPONDER, APPROVER = person("responder"), person("approver")
 
@@ -131,6 +140,181 @@ def test_links_are_made_for_actions_that_are_there(found: Room) -> None:
         found.desk.link(7, "approve", "Ada")
 
 
+@pytest.mark.parametrize(
+    "state", [state for state in ActionState if state not in (ActionState.WAITING, ActionState.PROPOSED)]
+)
+def test_links_are_made_for_actions_that_wait(found: Room, state: ActionState) -> None:
+    """There is no link either for an action that waits for no answer any more."""
+    (number,) = found.deliver(alert())
+    assert found.desk.link(found.waiting(number).id, "approve", "Ada")
+    over = found.waiting(number, state=state)
+
+    with pytest.raises(IncidentError, match=f"no action {over.id} that waits for an answer"):
+        found.desk.link(over.id, "approve", "Ada")
+
+
+def test_somebody_has_an_incident_analysed(found: Room) -> None:
+    """The newest counts are judged in the person's name, once more too, and whoever waits is
+    told after it."""
+    told: list[tuple[int, str]] = []
+    model = watched(found, **SHIFTED)
+    desk = Desk(
+        lambda: found.store,
+        lambda: found.settings,
+        found.clock,
+        lambda: KEY,
+        lambda ids: told.extend((i, model.incident().classification) for i in ids),
+        analyse=lambda incident, who: examine_one(model.watch, incident, who),
+    )
+    (number,) = found.deliver(alert("age"))
+
+    first = desk.analyse(number, RESPONDER)
+    assert last_step(found, number)[:2] == ("responder", "analysed")
+    model.counts(**FAULTY)
+    second = desk.analyse(number, APPROVER)
+
+    actor, kind, text = last_step(found, number)
+    assert (actor, kind) == ("approver", "analysed")
+    assert "age" in text
+    assert (first.classification, second.classification) == ("covariate_shift", "data_quality")
+    assert second == model.incident()
+    assert told == [(number, "covariate_shift"), (number, "data_quality")]
+    assert model.evidence() == 2
+    assert found.desk.verify().intact
+
+
+@pytest.mark.parametrize(
+    ("name", "move", "asked", "message"),
+    [
+        pytest.param("FeatureDrifted", "", 7, "there is no incident 7", id="none"),
+        pytest.param("FeatureDrifted", "resolve", 1, "is resolved; what it was judged", id="over"),
+        pytest.param("NoData", "", 1, "is of monitoring, not of drift", id="of monitoring"),
+        pytest.param("ReferenceOld", "", 1, "is of upkeep, not of drift", id="of upkeep"),
+        pytest.param("FeatureDrifted", "", 1, "cannot be analysed here and now", id="no profile"),
+    ],
+)
+def test_what_cannot_be_analysed_says_why(
+    found: Room, name: str, move: str, asked: int, message: str
+) -> None:
+    """A refused analysis leaves no trace, and tells nobody of a change."""
+    told: list[Any] = []
+    model = watched(found, **SHIFTED)
+    desk = Desk(
+        lambda: found.store,
+        lambda: found.settings,
+        found.clock,
+        lambda: KEY,
+        told.append,
+        analyse=partial(examine_one, model.watch),
+    )
+    found.deliver(alert("age", name=f"ModelDrift{name}"))
+    if move:
+        found.desk.move(1, RESPONDER, move, "")
+    if message.endswith("now"):
+        model.jobs.clear()
+    before = found.desk.case(1), list(found.desk.audit())
+
+    with pytest.raises(IncidentError, match=message):
+        desk.analyse(asked, RESPONDER)
+    with pytest.raises(RoleError, match="to analyse an incident takes the role responder"):
+        desk.analyse(asked, person("viewer"))
+
+    assert (found.desk.case(1), list(found.desk.audit()), told) == (*before, [])
+
+
+def casework(found: Room, jobs: Callable[[], Mapping[str, Job]]) -> Casework:
+    """What a running exporter has of incidents, on a room's store; its thread is not started."""
+    made = Casework(
+        {}, Board(), IncidentMetrics(CollectorRegistry()), (0, 1), lambda: found.store, jobs
+    )
+    models = [{"name": name, "reference": "r.csv", "current": "c.csv"} for name in ("credit", "b")]
+    config = Config.model_validate({"models": models})
+    made.apply(config, made.settings(config))
+    return made
+
+
+def test_one_analysis_at_a_time(found: Room) -> None:
+    """Who asks while another one is made is refused at once, and may ask again after it."""
+    model = watched(found, **SHIFTED)
+    refused: list[str] = []
+
+    def jobs() -> Mapping[str, Job]:
+        if not refused:
+            # Asked by an analysis that has begun: somebody else asks right now.
+            with pytest.raises(IncidentError) as error:
+                desk.analyse(1, APPROVER)
+            refused.append(str(error.value))
+        return model.jobs
+
+    desk = casework(found, jobs).desk
+    found.deliver(alert("age"))
+
+    first = desk.analyse(1, RESPONDER)
+    second = desk.analyse(1, APPROVER)
+
+    assert refused == ["another incident is being analysed; try again in a minute"]
+    assert {first.classification, second.classification} == {"covariate_shift"}
+    actors = [s.actor for s in found.store.cases.steps(1) if s.kind == "analysed"]
+    assert actors == ["responder", "approver"]
+
+
+def test_a_failed_analysis_is_in_nobodys_way(found: Room) -> None:
+    """Where the model has no profile yet the analysis is refused, and the next one is made."""
+    model = watched(found, **SHIFTED)
+    found.deliver(alert("age"))
+    jobs: list[Mapping[str, Job]] = [{}, model.jobs]
+    desk = casework(found, lambda: jobs.pop(0)).desk
+
+    with pytest.raises(IncidentError, match="cannot be analysed here and now"):
+        desk.analyse(1, RESPONDER)
+
+    assert desk.analyse(1, RESPONDER).classification == "covariate_shift"
+
+
+@pytest.mark.parametrize(
+    ("sent", "closed", "error", "counted"),
+    [
+        pytest.param(
+            body([alert(), alert("age"), alert(model="?")]),
+            False,
+            None,
+            ("accepted", 3),
+            id="taken",
+        ),
+        pytest.param(body([]), False, None, ("accepted", 0), id="empty"),
+        pytest.param(b"{}", False, DeliveryError, ("refused", 1), id="no delivery"),
+        pytest.param(b"{}", True, DeliveryError, ("refused", 1), id="no delivery, no store"),
+        pytest.param(body([alert()] * 2), True, StoreError, ("failed", 2), id="no store"),
+    ],
+)
+def test_deliveries_are_counted(
+    found: Room,
+    sent: bytes,
+    closed: bool,
+    error: type[Exception] | None,
+    counted: tuple[str, int],
+) -> None:
+    """Each is told once, with its outcome and the number of its alerts."""
+    told: list[tuple[str, int]] = []
+    desk = Desk(
+        lambda: found.store,
+        lambda: found.settings,
+        found.clock,
+        lambda: KEY,
+        counted=lambda outcome, alerts: told.append((outcome, alerts)),
+    )
+    if closed:
+        found.store.close()
+
+    if error is None:
+        assert desk.receive(sent, NOW).alerts == counted[1]
+    else:
+        with pytest.raises(error):
+            desk.receive(sent, NOW)
+
+    assert told == [counted]
+
+
 def test_an_action_is_asked_for_by_hand(found: Room) -> None:
     """Who asks is written down; guards hold, and approvals are needed as ever."""
     (number,) = found.deliver(alert())
@@ -158,8 +342,6 @@ def test_a_closed_incident_asks_for_nothing(found: Room) -> None:
 
 def test_whoever_waits_is_told_what_changed(tmp_path: Path) -> None:
     """After each change the ids of its incidents are told, when it can be read already."""
-    from drift_exporter.desk import Desk
-
     seen: list[tuple[int, int]] = []
     with room(tmp_path) as found:
 

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import ClassVar
 
+import httpx
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,11 +18,15 @@ from click.testing import CliRunner, Result
 from drift_exporter.cli import incidents, main, report
 from drift_exporter.cli.asking import TOKEN
 from drift_exporter.config import Config
+from drift_exporter.desk import Desk
+from drift_exporter.incident import ActionState
 from drift_exporter.profile_files import read_profile
 from drift_exporter.promotion_notes import read_note
 from drift_exporter.reporting import MEDIA_TYPES
 from drift_exporter.reporting import report as reported
-from incident_desk import TOKENS, Room, alert, people, room, served
+from drift_exporter.responder import examine_one
+from incident_desk import KEY, TOKENS, Room, alert, people, room, served
+from watched_model import SHIFTED, watched
 
 # Imported for the commands that they add.
 assert incidents
@@ -137,6 +142,160 @@ def test_an_action_is_approved_and_another_rejected(desk: Room, url: str) -> Non
     assert "rejected" in other.output
     (approval,) = desk.store.cases.approvals(1)
     assert (approval.who, approval.note) == ("approver", "seen the bins")
+
+
+def test_an_incident_is_analysed_by_command(desk: Room) -> None:
+    """The newest counts are judged in the person's name, and what was found is shown."""
+    model = watched(desk, **SHIFTED)
+    analysing = Desk(
+        lambda: desk.store,
+        lambda: desk.settings,
+        desk.clock,
+        lambda: KEY,
+        analyse=lambda incident, who: examine_one(model.watch, incident, who),
+    )
+    with served(desk, desk=analysing) as client:
+        url = str(client.base_url).rstrip("/")
+        done = call(["incidents", "analyse", "1"], url, "responder")
+        none = call(["incidents", "analyse", "9"], url, "responder")
+        refused = call(["incidents", "analyse", "1"], url, "viewer")
+
+    incident, step = desk.store.cases.incident(1), desk.store.cases.steps(1)[-1]
+    assert done.exit_code == 0, done.output
+    assert incident is not None
+    assert incident.analysis is not None
+    assert incident.classification == "covariate_shift"
+    assert "incident 1 of credit" in done.output
+    assert f"kind      {incident.classification}" in done.output
+    assert incident.analysis["headline"] in done.output
+    assert (step.kind, step.actor) == ("analysed", "responder")
+    assert (none.exit_code, "no incident 9" in none.output) == (1, True), none.output
+    assert (refused.exit_code, "not allowed" in refused.output) == (1, True), refused.output
+
+
+@pytest.mark.parametrize(
+    ("option", "state"),
+    [
+        pytest.param("--done", ActionState.SUCCEEDED, id="done"),
+        pytest.param("--not-done", ActionState.FAILED, id="not done"),
+    ],
+)
+def test_an_unknown_outcome_is_settled(
+    desk: Room, url: str, option: str, state: ActionState
+) -> None:
+    """Who looked at the receiver says what was found there, once."""
+    unknown = desk.waiting(1, state=ActionState.UNKNOWN)
+    command = ["incidents", "settle", str(unknown.id), option, "--note=looked"]
+
+    done, again = call(command, url, "responder"), call(command, url, "responder")
+
+    assert done.exit_code == 0, done.output
+    assert f"action {unknown.id} (retrain): {state}" in done.output
+    found, step = desk.store.cases.action(unknown.id), desk.store.cases.steps(1)[-1]
+    assert found is not None
+    assert found.state is state
+    assert (step.actor, step.kind, step.detail["note"]) == (
+        "responder",
+        f"action_{state}",
+        "looked",
+    )
+    assert (again.exit_code, "not unknown" in again.output) == (1, True), again.output
+
+
+def test_what_was_found_has_to_be_said(desk: Room, url: str) -> None:
+    """Neither outcome is assumed."""
+    unknown = desk.waiting(1, state=ActionState.UNKNOWN)
+
+    done = call(["incidents", "settle", str(unknown.id)], url, "responder")
+
+    assert (done.exit_code, "--not-done" in done.output) == (2, True), done.output
+    found = desk.store.cases.action(unknown.id)
+    assert found is not None
+    assert found.state is ActionState.UNKNOWN
+
+
+LINKS = """\
+data_dir: .
+models:
+  - {name: credit, reference: r.csv, current: c.csv}
+"""
+
+
+def link(
+    folder: Path, *arguments: str, response: str = "public_url: http://d.example/x/"
+) -> Result:
+    """Have a link made where the store of a desk is."""
+    config = folder / "drift.yml"
+    config.write_text(LINKS + f"response: {{{response}}}\n")
+    (folder / "links.key").write_bytes(KEY)
+    (folder / "links.key").chmod(0o600)
+    command = ["incidents", "link", *arguments]
+    return CliRunner().invoke(main, [*command, f"--config.file={config}"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "decision", "state"),
+    [
+        pytest.param([], "approve", ActionState.WAITING, id="to approve"),
+        pytest.param(["--decision=reject"], "reject", ActionState.REJECTED, id="to reject"),
+    ],
+)
+def test_a_link_is_made_where_the_key_is(
+    tmp_path: Path, desk: Room, url: str, arguments: list[str], decision: str, state: ActionState
+) -> None:
+    """The desk takes it for the answer of its person and group, without any token."""
+    done = link(tmp_path, "1", "--who=Ada", "--group=clinic", *arguments)
+
+    assert done.exit_code == 0, done.output
+    address, _, text = done.output.strip().partition("?link=")
+    assert address == "http://d.example/x/approve"
+    invited = desk.desk.invitation(text)
+    assert (invited.who, invited.group, invited.decision) == ("Ada", "clinic", decision)
+    form = {"link": text, "text": "seen"}
+    with httpx.Client(base_url=url) as client:
+        shown, pressed = client.get(f"/approve?link={text}"), client.post("/approve", data=form)
+    assert (shown.status_code, "Ada" in shown.text) == (200, True)
+    assert pressed.status_code in (200, 303), pressed.text
+    (approval,) = desk.store.cases.approvals(1)
+    assert (approval.who, approval.groups, approval.decision) == ("Ada", ("clinic",), decision)
+    found = desk.store.cases.action(1)
+    assert found is not None
+    assert found.state is state
+
+
+@pytest.mark.parametrize(
+    ("arguments", "response", "code", "text"),
+    [
+        pytest.param(["1", "--who=Ada"], "", 1, "response.public_url is missing", id="no address"),
+        pytest.param(["9", "--who=Ada"], None, 1, "no action 9 that waits", id="no action"),
+        pytest.param(["2", "--who=Ada"], None, 1, "no action 2 that waits", id="approved already"),
+        pytest.param(["1"], None, 2, "--who", id="nobody"),
+        pytest.param(["1", "--who=A", "--decision=x"], None, 2, "is not one of", id="no decision"),
+    ],
+)
+def test_links_that_cannot_be(
+    tmp_path: Path,
+    desk: Room,
+    arguments: list[str],
+    response: str | None,
+    code: int,
+    text: str,
+) -> None:
+    """What there is no link for ends with its code and says why."""
+    desk.waiting(1, state=ActionState.APPROVED)
+
+    given = {} if response is None else {"response": response}
+    done = link(tmp_path, *arguments, **given)
+
+    assert (done.exit_code, text in done.output) == (code, True), done.output
+    assert "approve?link=" not in done.output
+
+
+def test_no_link_is_made_where_no_store_is(tmp_path: Path) -> None:
+    """On another machine than the exporter's there is neither store nor key."""
+    done = link(tmp_path, "1", "--who=Ada")
+
+    assert (done.exit_code, "there is no store" in done.output) == (1, True), done.output
 
 
 def test_an_action_is_asked_for(desk: Room, url: str) -> None:
