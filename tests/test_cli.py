@@ -65,3 +65,28 @@ def test_options_come_from_the_environment(tmp_path: Path) -> None:
     )
 
     assert (done.exit_code, "other.yml: fine" in done.output) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["--config.file=other.yml", "check-config"], id="before the command"),
+        pytest.param(["check-config", "--config.file=other.yml"], id="after it"),
+        pytest.param(
+            ["--config.file=none.yml", "check-config", "--config.file=other.yml"],
+            id="after it is stronger",
+        ),
+    ],
+)
+def test_the_config_file_may_stand_on_either_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    """An option given before a command is not lost, also where commands are nested."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other.yml").write_text(MINIMAL)
+
+    done = CliRunner().invoke(main, arguments)
+    nested = CliRunner().invoke(main, ["--config.file=other.yml", "profile", "show"])
+
+    assert (done.exit_code, "other.yml: fine" in done.output) == (0, True)
+    assert "no such file; make it with" in nested.output

@@ -219,11 +219,14 @@ def reject(url: str, token_file: Path | None, action: int, note: str) -> None:
     "--done/--not-done", default=None, required=True, help="What was found at the receiver."
 )
 @click.option("--note", default="", help="How it was found out.")
-def settle(url: str, token_file: Path | None, action: int, done: bool, note: str) -> None:
+def settle(url: str, token_file: Path | None, action: int, done: bool | None, note: str) -> None:
     """Say what became of an action whose outcome is unknown.
 
     One that was not done may be asked for again at once: it counts no more for the cooldown.
     """
+    if done is None:
+        # Not all releases of click miss a flag whose default is None.
+        raise click.UsageError("give --done or --not-done: what was found at the receiver")
     _decide(url, token_file, action, "succeeded" if done else "failed", note)
 
 

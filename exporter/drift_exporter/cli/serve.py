@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from drift_exporter import __version__, logs
 from drift_exporter.cli.options import (
@@ -96,6 +97,9 @@ def main(context: click.Context, /, **options: Any) -> None:
     logs.setup(options["log_level"], options["log_format"])
     context.obj = options
     if context.invoked_subcommand is not None:
+        if context.get_parameter_source("config_file") is not ParameterSource.DEFAULT:
+            # Given before the command, it is meant for the command.
+            context.default_map = _defaults(main, {"config_file": options["config_file"]})
         return
     if options["config_check"]:
         with errors_end_here():
@@ -103,6 +107,13 @@ def main(context: click.Context, /, **options: Any) -> None:
         return
     with errors_end_here():
         _serve(options)
+
+
+def _defaults(group: click.Group, values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _defaults(command, values) if isinstance(command, click.Group) else values
+        for name, command in group.commands.items()
+    }
 
 
 def _serve(options: dict[str, Any]) -> None:
