@@ -33,9 +33,11 @@ def eventually(ask: Callable[[], Found | None], what: str) -> Found:
     raise AssertionError(f"never came: {what}")
 
 
-def fetch(url: str, method: str = "GET", **headers: str) -> tuple[int, str]:
+def fetch(
+    url: str, method: str = "GET", content: bytes | None = None, **headers: str
+) -> tuple[int, str]:
     """Status and text of a page."""
-    request = urllib.request.Request(url, method=method, headers=headers)  # noqa: S310
+    request = urllib.request.Request(url, content, headers, method=method)  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
             return answer.status, answer.read().decode()

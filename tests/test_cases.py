@@ -415,6 +415,39 @@ def test_incidents_outlive_slices(store: Store) -> None:
     assert store.cases.verify_audit().last == 1
 
 
+def test_old_alerts_of_no_incident_go(store: Store) -> None:
+    """What was heard of last before a time is gone, of whatever start; no incident loses an
+    alert, and that they came stays in the audit log."""
+    first = [alert(), alert(model="x"), alert("b", NOW - 900, model="x"), alert(model="")]
+    receive(store, MODELS, first, NOW)
+    receive(store, MODELS, [alert("late", NOW - 900, model="x"), alert("c")], NOW + 100)
+    receive(store, MODELS, [alert(model="x", end=NOW + 50)], NOW + 100)
+    entries = [entry.text for entry in store.cases.audit(limit=None)]
+
+    assert store.cases.prune_unmatched(NOW) == 0
+    assert store.cases.prune_unmatched(NOW + 100) == 2
+
+    left = {(a.model, a.labels["feature"], a.ends_at) for a in store.cases.unmatched_alerts()}
+    assert left == {("x", "late", None), ("x", "a", NOW + 50)}
+    assert [a.labels["feature"] for a in store.cases.alerts(1)] == ["a", "c"]
+    assert [entry.text for entry in store.cases.audit(limit=None)] == entries
+    assert store.cases.verify_audit().intact
+    assert store.cases.prune_unmatched(NOW + 100) == 0
+
+
+def test_an_alert_that_was_forgotten_is_kept_anew(store: Store) -> None:
+    """Told again it is kept again, and joins an incident when its model is known by then."""
+    receive(store, {"fraud"}, [alert()], NOW)
+    assert store.cases.prune_unmatched(NOW + 1) == 1
+
+    assert receive(store, {"fraud"}, [alert()], NOW + 2) == []
+    assert store.cases.unmatched_alerts() == [alert()]
+    assert receive(store, MODELS, [alert()], NOW + 3) == [1]
+    assert store.cases.prune_unmatched(NOW + 9) == 0
+    assert store.cases.alerts(1) == [alert()]
+    assert store.cases.verify_audit().intact
+
+
 def test_calibrations(store: Store) -> None:
     """The newest calibration over the bins counts; those of a model come newest first."""
     assert store.calibration("churn", "abc") is None
@@ -435,7 +468,16 @@ def test_a_store_of_the_first_version(url: str) -> None:
     with open_store(url, now=0) as store:
         store.record_run("churn", run)
     engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
-    new = ("approvals", "actions", "alerts", "steps", "evidence", "incidents", "audit", "audit_head")
+    new = (
+        "approvals",
+        "actions",
+        "alerts",
+        "steps",
+        "evidence",
+        "incidents",
+        "audit",
+        "audit_head",
+    )
     with engine.begin() as connection:
         for table in (*new, "calibrations"):
             connection.execute(text(f"DROP TABLE drift_{table}"))

@@ -19,6 +19,7 @@ from drift_exporter.deciding import (
     fingerprint,
     given_up,
     guard,
+    is_held,
     key_of,
     may_start,
     occasions,
@@ -26,7 +27,15 @@ from drift_exporter.deciding import (
     requested,
 )
 from drift_exporter.errors import IncidentError
-from drift_exporter.incident import Action, ActionState, Approval, Cause, Incident, State
+from drift_exporter.incident import (
+    OUTDATED,
+    Action,
+    ActionState,
+    Approval,
+    Cause,
+    Incident,
+    State,
+)
 
 NOW = 1_700_000_000.0
 HOUR = 3600.0
@@ -202,6 +211,36 @@ def test_nothing_is_retrained_on_bad_data(
             requested(incident, configured, (), (), "ann", NOW)
     else:
         assert requested(incident, configured, (), (), "ann", NOW).reason == "asked for by ann"
+
+
+@pytest.mark.parametrize(
+    ("retrain", "on", "analysis", "state"),
+    [
+        pytest.param(True, "classified", {}, ActionState.APPROVED, id="it holds"),
+        pytest.param(True, "classified", {OUTDATED: True}, None, id="retraining is held"),
+        pytest.param(False, "classified", {OUTDATED: True}, None, id="no classification counts"),
+        pytest.param(False, "opened", {OUTDATED: True}, ActionState.APPROVED, id="it is open"),
+        pytest.param(True, "resolved", {}, ActionState.APPROVED, id="it is over"),
+        pytest.param(True, "resolved", {OUTDATED: True}, None, id="it is over, retraining is held"),
+        pytest.param(False, "resolved", {OUTDATED: True}, ActionState.APPROVED, id="it is told"),
+    ],
+)
+def test_an_outdated_analysis_answers_nothing(
+    retrain: bool, on: str, analysis: dict[str, Any], state: ActionState | None
+) -> None:
+    """What follows from a classification waits for the next one; no retraining is asked for, not
+    even as skipped, and what is approved is held rather than given up."""
+    configured = _configured(retrain=retrain, automatic=True, when={"on": [on]})
+    over = {"state": State.RESOLVED, "resolved": NOW} if on == "resolved" else {}
+    incident = _incident(analysis=analysis, **over)
+
+    assert [one.state for one in _asked(configured, incident)] == ([state] if state else [])
+    held = retrain and bool(analysis)
+    assert is_held(configured, incident) is held
+    assert ("made anew first" in guard(configured, incident)) is held
+    if held:
+        with pytest.raises(IncidentError, match="more happened since the analysis"):
+            requested(incident, configured, (), (), "ann", NOW)
 
 
 def test_an_occasion_asks_once() -> None:

@@ -1,23 +1,17 @@
 """The desk on a real store: each call is one transaction that leaves a step and an entry."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from drift_exporter.casework import Casework
-from drift_exporter.config import Config
 from drift_exporter.config.access import Access
 from drift_exporter.desk import Desk, People, people_of
 from drift_exporter.errors import ConfigError, DeliveryError, IncidentError, RoleError, StoreError
 from drift_exporter.incident import ActionState, State
-from drift_exporter.job import Job
-from drift_exporter.metrics.incidents import IncidentMetrics
 from drift_exporter.responder import examine_one
-from drift_exporter.snapshot import Board
 from incident_desk import KEY, NOW, Room, alert, body, people, person, room
 from watched_model import FAULTY, SHIFTED, watched
 
@@ -141,7 +135,8 @@ def test_links_are_made_for_actions_that_are_there(found: Room) -> None:
 
 
 @pytest.mark.parametrize(
-    "state", [state for state in ActionState if state not in (ActionState.WAITING, ActionState.PROPOSED)]
+    "state",
+    [state for state in ActionState if state not in (ActionState.WAITING, ActionState.PROPOSED)],
 )
 def test_links_are_made_for_actions_that_wait(found: Room, state: ActionState) -> None:
     """There is no link either for an action that waits for no answer any more."""
@@ -220,55 +215,6 @@ def test_what_cannot_be_analysed_says_why(
         desk.analyse(asked, person("viewer"))
 
     assert (found.desk.case(1), list(found.desk.audit()), told) == (*before, [])
-
-
-def casework(found: Room, jobs: Callable[[], Mapping[str, Job]]) -> Casework:
-    """What a running exporter has of incidents, on a room's store; its thread is not started."""
-    made = Casework(
-        {}, Board(), IncidentMetrics(CollectorRegistry()), (0, 1), lambda: found.store, jobs
-    )
-    models = [{"name": name, "reference": "r.csv", "current": "c.csv"} for name in ("credit", "b")]
-    config = Config.model_validate({"models": models})
-    made.apply(config, made.settings(config))
-    return made
-
-
-def test_one_analysis_at_a_time(found: Room) -> None:
-    """Who asks while another one is made is refused at once, and may ask again after it."""
-    model = watched(found, **SHIFTED)
-    refused: list[str] = []
-
-    def jobs() -> Mapping[str, Job]:
-        if not refused:
-            # Asked by an analysis that has begun: somebody else asks right now.
-            with pytest.raises(IncidentError) as error:
-                desk.analyse(1, APPROVER)
-            refused.append(str(error.value))
-        return model.jobs
-
-    desk = casework(found, jobs).desk
-    found.deliver(alert("age"))
-
-    first = desk.analyse(1, RESPONDER)
-    second = desk.analyse(1, APPROVER)
-
-    assert refused == ["another incident is being analysed; try again in a minute"]
-    assert {first.classification, second.classification} == {"covariate_shift"}
-    actors = [s.actor for s in found.store.cases.steps(1) if s.kind == "analysed"]
-    assert actors == ["responder", "approver"]
-
-
-def test_a_failed_analysis_is_in_nobodys_way(found: Room) -> None:
-    """Where the model has no profile yet the analysis is refused, and the next one is made."""
-    model = watched(found, **SHIFTED)
-    found.deliver(alert("age"))
-    jobs: list[Mapping[str, Job]] = [{}, model.jobs]
-    desk = casework(found, lambda: jobs.pop(0)).desk
-
-    with pytest.raises(IncidentError, match="cannot be analysed here and now"):
-        desk.analyse(1, RESPONDER)
-
-    assert desk.analyse(1, RESPONDER).classification == "covariate_shift"
 
 
 @pytest.mark.parametrize(

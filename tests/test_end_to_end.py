@@ -14,9 +14,14 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
+from drift_exporter.audit import Entry, from_line
+from drift_exporter.cli import main
+from drift_exporter.profile_files import read_profile
 from exporter_process import ExporterProcess, eventually, exporter, fetch
+from incident_desk import alert, body
 from inference_data import append_lines, table, write_reference
 
 CONFIG = """\
@@ -292,6 +297,99 @@ def test_a_corrupt_profile_is_never_rebuilt_in_silence(folder: Path) -> None:
         failed = running.value("modeldrift_run_failures_total", model="credit", reason="profile")
         assert failed == 1.0
         assert "profile build" in running.log()
+
+
+def by_command(*arguments: str, user: str = "ann") -> None:
+    """Give a command as a user of the system, and have it succeed."""
+    done = CliRunner().invoke(main, arguments, env={"LOGNAME": user})
+    assert done.exit_code == 0, done.output
+
+
+def reference_hash(running: ExporterProcess) -> str:
+    """Hash of the profile that the model's scores are of."""
+    (labels,) = running.values("modeldrift_reference_info")
+    return dict(labels)["reference_hash"]
+
+
+def promotions(running: ExporterProcess) -> list[Entry]:
+    """What the audit log has of other profiles and versions."""
+    text = fetch(f"{running.url}/api/v1/audit")[1]
+    entries = map(from_line, text.splitlines())
+    return [entry for entry in entries if entry.kind in ("profile_changed", "version_changed")]
+
+
+def test_a_promotion_needs_no_restart(folder: Path) -> None:
+    """A new profile is in force from the reload on: scores, metrics, incident and audit log tell
+    of it, once."""
+    config, new = f"--config.file={folder / 'drift.yml'}", folder / "new.json"
+    with exporter(folder / "drift.yml") as running:
+        running.wait_for_success("credit")
+        old, runs = reference_hash(running), running.runs("credit")
+        alerts = body([alert("age")])
+        assert fetch(f"{running.url}/alerts", "POST", alerts)[0] == 200
+        assert running.value("modeldrift_model_promoted_timestamp_seconds") is None
+        assert promotions(running) == []
+
+        write_reference(folder / "reference.parquet", rows=10_000)
+        by_command("profile", "build", config, f"--output={new}")
+        begun = time.time()
+        promote = ("profile", "promote", config, f"--url={running.url}", "--model=credit")
+        by_command(*promote, f"--profile={new}", "--version=2", "--reason=retrained on January")
+
+        promoted = eventually(
+            lambda: running.value("modeldrift_model_promoted_timestamp_seconds", model="credit"),
+            "the time of the promotion",
+        )
+        quiet = running.value("modeldrift_model_quiet_until_timestamp_seconds", model="credit")
+        assert begun <= promoted <= time.time()
+        assert quiet is not None
+        assert quiet > promoted
+        wanted = read_profile(new)
+        assert wanted is not None
+        assert wanted.hash != old
+        assert reference_hash(running) == wanted.hash
+        eventually(lambda: running.values("modeldrift_feature_psi"), "scores of the new profile")
+        assert running.runs("credit") == runs + 1
+
+        for _ in range(2):
+            assert fetch(f"{running.url}/-/reload", "POST")[0] == 200
+        (entry,) = promotions(running)
+        assert (entry.kind, entry.actor, entry.subject) == (
+            "profile_changed",
+            "ann",
+            "model/credit",
+        )
+        assert entry.body["reason"] == "retrained on January"
+        assert (entry.body["profile"], entry.body["previous_profile"]) == (wanted.hash, old)
+        assert (entry.body["version"], entry.body["previous_version"]) == ("2", "")
+
+        by_command(*promote, "--version=3", "--reason=a new threshold", user="bob")
+        _, entry = promotions(running)
+        assert (entry.kind, entry.actor) == ("version_changed", "bob")
+        assert (entry.body["version"], entry.body["previous_version"]) == ("3", "2")
+        assert running.runs("credit") == runs + 1
+        incident = json.loads(fetch(f"{running.url}/api/v1/incidents/1")[1])
+        told = [step["actor"] for step in incident["steps"] if step["kind"] == "promoted"]
+        assert told == ["ann", "bob"]
+        assert json.loads(fetch(f"{running.url}/api/v1/audit/verify")[1])["intact"] is True
+
+
+def test_a_damaged_profile_leaves_the_running_one(folder: Path) -> None:
+    """A profile that was cut off is told of at the reload; scores go on as they were."""
+    with exporter(folder / "drift.yml") as running:
+        running.wait_for_success("credit")
+        before, old = scores(running), reference_hash(running)
+        profile = folder / "drift-data" / "profiles" / "credit.json"
+        profile.write_text(profile.read_text()[:500])
+
+        assert fetch(f"{running.url}/-/reload", "POST")[0] == 200
+
+        assert running.value("modeldrift_exporter_config_last_reload_successful") == 1.0
+        (line,) = [line for line in running.log().splitlines() if "profile not taken up" in line]
+        assert "model=credit" in line
+        assert "credit.json" in line
+        assert (scores(running), reference_hash(running)) == (before, old)
+        assert (running.runs("credit"), promotions(running)) == (1.0, [])
 
 
 def test_run_once_prints_and_judges(folder: Path) -> None:

@@ -130,8 +130,9 @@ class Casework:
         kept = self._configured().store
         try:
             cases = self._store().cases
-            entries = cases.prune_audit(now - kept.audit_retention.seconds, now)
+            # Alerts first: a log that was changed is not pruned, and must not keep them.
             alerts = cases.prune_unmatched(now - kept.retention.seconds)
+            entries = cases.prune_audit(now - kept.audit_retention.seconds, now)
         except StoreError as error:
             log.error("cases not pruned", extra={"err": str(error)})
         else:
