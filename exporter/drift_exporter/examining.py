@@ -120,7 +120,7 @@ def examine(job: Job, open_source: Callable[[], Source]) -> Examination | None:
 def keep(
     store: Store,
     incident_id: int,
-    found: Examination | None,
+    found: Examination,
     now: float,
     related: Collection[str] = (),
     actor: str = ACTOR,
@@ -135,7 +135,7 @@ def keep(
     incident_id
         The incident.
     found
-        None where there is nothing to be judged on yet.
+        What `examine` found.
     now
         Seconds since the epoch.
     related
@@ -162,13 +162,16 @@ def keep(
         if seen is not None and (seen.flaps != incident.flaps or names - seen.alert_names):
             # Something came while it was analysed: once more, then.
             told |= {ALERT_NAMES: sorted(seen.alert_names), OUTDATED: True}
-        detail: dict[str, Any] = {"classification": told["classification"]}
-        if found is not None:
+        body = packed(found.evidence)
+        tx.save_evidence(incident_id, now, body)
+        detail = {
+            "classification": told["classification"],
             # So that the audit log proves the evidence too.
-            body = packed(found.evidence)
-            detail["evidence_sha256"] = hashlib.sha256(body.encode()).hexdigest()
-            tx.save_evidence(incident_id, now, body)
-            detail |= {"window": found.window, "start": found.start, "end": found.end}
+            "evidence_sha256": hashlib.sha256(body.encode()).hexdigest(),
+            "window": found.window,
+            "start": found.start,
+            "end": found.end,
+        }
         text = f"{told['headline']} {told['recommendation']}".strip()
         step = Step(now, actor, "analysed", text, detail)
         after = tx.save(
@@ -203,16 +206,9 @@ def packed(evidence: Evidence) -> str:
 
 
 def _told(
-    found: Examination | None, related: Collection[str], changes: list[dict[str, Any]]
+    found: Examination, related: Collection[str], changes: list[dict[str, Any]]
 ) -> dict[str, Any]:
     context = {"related_models": list(related), "recent_changes": changes}
-    if found is None:
-        return {
-            "classification": "none",
-            "headline": "There is nothing to be analysed yet: the model has no successful run.",
-            "recommendation": "Look at the runs of the model.",
-            **context,
-        }
     return {
         **_plain(asdict(found.analysis)),
         **context,

@@ -24,7 +24,7 @@ from drift_exporter.lookback import in_force, look_back, wanted
 from drift_exporter.metrics.exposition import Exposition
 from drift_exporter.metrics.health import Health
 from drift_exporter.profile import Profile
-from drift_exporter.profiles import fitting_profile, profile_of
+from drift_exporter.profiles import fitting_profile, other_profile, profile_of
 from drift_exporter.reading.opening import open_source
 from drift_exporter.reading.source import Progress, Source
 from drift_exporter.scheduler import Scheduler, Ticket
@@ -189,14 +189,14 @@ class Jobs:
         if held.job is None:
             return False
         try:
-            found = fitting_profile(self._configured(), held.model)
+            found = other_profile(self._configured(), held.model, held.job.profile)
         except DriftExporterError as error:
             log.error(
                 "profile not taken up, the old one stays",
                 extra={"model": held.model.name, "err": str(error)},
             )
             return False
-        return found is not None and found.hash != held.job.profile.hash
+        return found is not None
 
     def _source(self, held: _Held) -> Source:
         if held.source is None:

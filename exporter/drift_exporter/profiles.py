@@ -56,6 +56,22 @@ def fitting_profile(config: Config, model: ModelConfig) -> Profile | None:
     return None
 
 
+def other_profile(config: Config, model: ModelConfig, known: Profile) -> Profile | None:
+    """The profile that was put into the place of a known one; None where that is still there.
+
+    One that was built with other settings than the config has is none, unless the config names it.
+
+    Raises
+    ------
+    ProfileError
+        If what is there cannot be used.
+    """
+    found = read_profile(profile_path(config, model))
+    if found is None or found.hash == known.hash:
+        return None
+    return found if model.profile or found.settings == settings_hash(model) else None
+
+
 def profile_of(config: Config, model: ModelConfig, now: float, progress: Progress) -> Profile:
     """The model's profile: the one that fits, or a new one, built and written."""
     found = fitting_profile(config, model)

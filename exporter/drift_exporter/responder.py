@@ -63,6 +63,9 @@ def examine_one(watch: Watch, incident: Incident, actor: str = ACTOR) -> Inciden
         # Before the counts are read: an alert that comes meanwhile is news to the analysis.
         seen = seen_of(watch.store, incident)
         found = examine(job, lambda: watch.open_source(job))
+        if found is None:
+            # No run has succeeded yet: there is nothing to be judged, a later round looks again.
+            return None
         related = tuple(watch.related(job))
         return keep(watch.store, incident.id, found, watch.clock(), related, actor, seen)
     except DriftExporterError as error:
