@@ -58,6 +58,7 @@ bench: install ## measure; figures go to docs/performance.md
 	$(BIN)/python bench/scrape.py
 	$(BIN)/python bench/pages.py
 	$(BIN)/python bench/incidents.py
+	$(BIN)/python bench/casework.py
 	$(BIN)/python bench/backfill.py
 
 bench-alarms: install ## simulate 90 days of false alarms (some minutes)

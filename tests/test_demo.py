@@ -39,6 +39,7 @@ from drift_exporter.demo.credit_log import (
     rows,
 )
 from drift_exporter.demo.files import Tail, write_history
+from drift_exporter.demo.receiver import slack_text
 from drift_exporter.demo.servers import Servers, serving
 from drift_exporter.demo.stage import BACKLOG_SECONDS, SEED, reachable, stage
 from drift_exporter.demo.story import story
@@ -532,3 +533,16 @@ def test_servers_do_not_outlive_a_killed_demo(tmp_path: Path) -> None:
     os.close(server)
 
     assert ended
+
+
+def test_slack_is_shown_with_its_links() -> None:
+    """A link that stands alone is shown with its address; one beside what it is about is not."""
+    text = "• income: psi *0.9* <http://x/graph|graph>\n<http://x/incidents?model=m|Incidents>"
+    message = {"channel": "#drift", "attachments": [{"title": "[WARNING] m", "text": text}]}
+
+    assert slack_text(message).splitlines() == [
+        "Slack #drift",
+        "  [WARNING] m",
+        "    • income: psi 0.9",
+        "    [Incidents] http://x/incidents?model=m",
+    ]

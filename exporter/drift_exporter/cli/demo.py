@@ -41,9 +41,14 @@ def demo(
     from drift_exporter.config_file import dump_yaml, load, load_yaml
     from drift_exporter.demo.receiver import receiving
     from drift_exporter.demo.stage import reachable, stage
+    from drift_exporter.rules import Options as RuleOptions
     from drift_exporter.rules import Trial, generate, write_trial
 
     console = Console()
+
+    def rules(path: Path) -> str:
+        config = load(path, os.environ)
+        return generate(config, dump_yaml, RuleOptions(exporter_url=config.response.public_url))
 
     def tell(message: str) -> None:
         console.print(f"\n{message}\n", markup=False, highlight=False, soft_wrap=True)
@@ -65,7 +70,7 @@ def demo(
             web_listen_address,
             drift_after_seconds=parse_duration(drift_after).seconds,
             drift_seconds=parse_duration(drift_for).seconds,
-            rules=lambda config: generate(load(config, os.environ), dump_yaml),
+            rules=rules,
             alerting=lambda beside: write_trial(beside, trial, load_yaml, dump_yaml),
             progress=lambda share: bar.update(task, completed=share),
         ) as found:

@@ -108,6 +108,8 @@ def pagerduty_text(event: Message) -> str:
 
 
 def _plain(text: str) -> str:
+    # A link that stands alone is shown as a button is; one beside what it is about is left out.
+    text = re.sub(r"^<([^|>]*)\|([^>]*)>$", r"[\2] \1", text)
     linked = re.sub(r"\s*<[^|>]*\|[^>]*>", "", text).replace("*", "")
     return linked.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 

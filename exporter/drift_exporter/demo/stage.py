@@ -49,8 +49,14 @@ class Stage:
     drift: Drift
 
 
-def config_text() -> str:
-    """The demo's config file: short slices and windows, so that drift shows within minutes."""
+def config_text(exporter: str) -> str:
+    """The demo's config file: short slices and windows, so that drift shows within minutes.
+
+    Parameters
+    ----------
+    exporter
+        Host and port that people reach the exporter by.
+    """
     return f"""\
 # The config of the demo; 'drift-exporter check-config' explains what is wrong after a change.
 data_dir: {DATA}
@@ -81,10 +87,13 @@ models:
     expose_bins: true
     # At night a region has fewer rows in a minute; its scores would be noise.
     min_rows: 300
+response:
+  # Slack's message links to the incident.
+  public_url: http://{exporter}
 """
 
 
-def prepare(folder: Path, now: float, progress: Progress = lambda _: None) -> Path:
+def prepare(folder: Path, exporter: str, now: float, progress: Progress = lambda _: None) -> Path:
     """Write the history before ``now`` and the config; tell where the config is.
 
     What an earlier demo left in the folder goes. The folder must have been claimed.
@@ -95,7 +104,7 @@ def prepare(folder: Path, now: float, progress: Progress = lambda _: None) -> Pa
     begin = now - BACKLOG_SECONDS
     write_history(folder / HISTORY, begin - HISTORY_SECONDS, begin, SEED, progress=progress)
     config = folder / CONFIG
-    config.write_text(config_text(), encoding="utf-8")
+    config.write_text(config_text(exporter), encoding="utf-8")
     return config
 
 
@@ -147,14 +156,14 @@ def stage(
     """
     with _claimed(folder):
         now = clock()
-        config = prepare(folder, now, progress)
+        exporter = reachable(exporter_address)
+        config = prepare(folder, exporter, now, progress)
         start = now + drift_after_seconds
         drift = Drift(start) if drift_seconds is None else Drift(start, start + drift_seconds)
         if rules is not None:
             (folder / RULES).mkdir()
             (folder / RULES / "drift.yml").write_text(rules(config), encoding="utf-8")
         alerts = alerting(folder.resolve() / ALERTING) if alerting is not None else None
-        exporter = reachable(exporter_address)
         tail = Tail(folder / LOG, now - BACKLOG_SECONDS, SEED, drift=drift)
         with _growing(tail, clock), serving(folder, exporter, alerts) as servers:
             yield Stage(config, story(str(folder), exporter, servers, drift), drift)
