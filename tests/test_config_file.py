@@ -6,7 +6,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from drift_exporter.config import Config
@@ -707,6 +707,8 @@ def test_the_masked_config_has_defaults_and_no_secret(tmp_path: Path) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(owner=st.text(st.characters(codec="utf-8"), max_size=20))
+@example(owner="\x85")
+@example(owner=" \u2028a")
 def test_what_is_shown_is_a_config_again(
     owner: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -280,7 +280,7 @@ class _Representer(SafeRepresenter):
 def _text_node(representer: SafeRepresenter, text: str) -> ScalarNode:
     # A block keeps neither control characters nor blanks at its edges; quotes keep them all.
     plain = text.replace("\n", "").isprintable() and text.strip() == text.rstrip("\n")
-    style = "|" if "\n" in text and plain else '"' if "\n" in text else None
+    style = "|" if "\n" in text and plain else None if text.isprintable() else '"'
     return representer.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
