@@ -121,8 +121,8 @@ class ModelConfig(Model):
     """Name of the model; the label `model`."""
 
     version: str = ""
-    """Version that is deployed. Another one than before is a promotion: it is audited, linked to the
-    open drift incident, and quiet for `response.quiet_after_promotion`."""
+    """Version that is deployed. Another one than before is a promotion: it is audited, linked to
+    the open drift incident, and quiet for `response.quiet_after_promotion`."""
 
     owner: str = ""
     """Person who answers for the model; a label of its alerts."""
