@@ -24,7 +24,14 @@ def markdown() -> str:
 
 
 def _pages(command: click.Command, name: str, parent: click.Context | None) -> Iterator[str]:
-    context = click.Context(command, info_name=name, parent=parent, terminal_width=96)
+    context = click.Context(
+        command,
+        info_name=name,
+        parent=parent,
+        terminal_width=96,
+        # Of a parent they are inherited.
+        help_option_names=command.context_settings.get("help_option_names"),
+    )
     yield f"## {context.command_path}\n\n```\n{command.get_help(context)}\n```\n"
     if isinstance(command, click.Group):
         for child, found in sorted(command.commands.items()):

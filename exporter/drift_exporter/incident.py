@@ -460,7 +460,8 @@ def _bounded(alert: Alert, now: float) -> Alert:
     """The alert with an end where it has one, not before its start."""
     if alert.status == "firing":
         return replace(alert, ends_at=None)
-    end = now if alert.ends_at is None else alert.ends_at
+    # An end that is still to come would swallow what fires until then.
+    end = now if alert.ends_at is None else min(alert.ends_at, now)
     return replace(alert, ends_at=max(end, alert.starts_at))
 
 

@@ -68,6 +68,10 @@ def filled(where: str, text: str, values: Mapping[str, Any]) -> str:
                     f"{where}: the template gives more than {MOST_CHARACTERS} characters; "
                     "give less of the incident"
                 )
-    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
-        raise TemplateTextError(f"{where}: the template cannot be filled: {error}") from error
+    except TemplateTextError:
+        raise
+    except Exception as error:
+        # A template is a program of somebody else: whatever it raises is its own error.
+        what = str(error) if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
+        raise TemplateTextError(f"{where}: the template cannot be filled: {what}") from error
     return "".join(parts)
