@@ -689,6 +689,8 @@ def test_the_masked_config_has_defaults_and_no_secret(tmp_path: Path) -> None:
             current: {url: "postgresql://u:${SECRET}@db/x?password=${SECRET}", table: t}
             thresholds: {missing_ratio: null}
         store: {url: "postgresql://u:${SECRET}@db/drift"}
+        response:
+          actions: [{name: tell, kind: http, url: "https://h/x?who=${SECRET}"}]
         """,
     )
 

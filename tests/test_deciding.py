@@ -453,6 +453,30 @@ DETAIL = {"config": fingerprint(CONFIGURED)}
             ActionState.STARTED,
             id="its closing is the occasion",
         ),
+        pytest.param(
+            {"detail": {**DETAIL, "classification": "covariate_shift"}},
+            CONFIGURED,
+            [ANN, BOB],
+            {"classification": "concept_drift"},
+            ActionState.SKIPPED,
+            id="the incident is something else now",
+        ),
+        pytest.param(
+            {"detail": {**DETAIL, "classification": "concept_drift"}},
+            CONFIGURED,
+            [ANN, BOB],
+            {"classification": "concept_drift"},
+            ActionState.STARTED,
+            id="the incident is what it was",
+        ),
+        pytest.param(
+            {"detail": {**DETAIL, "classification": ""}},
+            CONFIGURED,
+            [ANN, BOB],
+            {"classification": "concept_drift"},
+            ActionState.STARTED,
+            id="it was asked for before the analysis",
+        ),
     ],
 )
 def test_what_is_approved_is_looked_at_again_before_it_starts(

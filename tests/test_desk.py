@@ -103,6 +103,9 @@ def test_two_people_approve(found: Room) -> None:
     assert case is not None
     answers = [(a.who, a.groups, a.note) for a in case.actions[0].approvals]
     assert answers == [("approver", ("science",), "fine"), ("Ada", ("clinic",), "seen")]
+    told = [step for step in case.steps if step.kind == "action_approved"]
+    assert ["by a signed link" in step.text for step in told] == [False, True]
+    assert [step.detail["by"] for step in told] == ["account", "link"]
 
 
 @pytest.mark.parametrize(
@@ -126,6 +129,22 @@ def test_a_link_of_somebody_else_says_nothing(
     found.clock.now += 86400
     with pytest.raises(RoleError, match="has expired"):
         found.desk.answer(link, "")
+
+
+def test_a_link_of_an_earlier_store_says_nothing(found: Room, tmp_path: Path) -> None:
+    """Where ids begin anew and the key stayed, a link does not count for another action."""
+    (number,) = found.deliver(alert())
+    link = found.desk.link(found.waiting(number).id, "approve", "Ada", "clinic")
+    (tmp_path / "later").mkdir()
+    with room(tmp_path / "later") as later:
+        later.clock.now = found.clock.now + 60
+        (again,) = later.deliver(alert())
+        waiting = later.waiting(again)
+
+        with pytest.raises(RoleError, match="of another action"):
+            later.desk.answer(link, "")
+
+        assert later.desk.action(waiting.id) == waiting
 
 
 def test_links_are_made_for_actions_that_are_there(found: Room) -> None:

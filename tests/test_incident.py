@@ -458,3 +458,14 @@ def test_an_analysis_is_outdated_by_what_is_new_alone(
         if data.draw(st.booleans()):
             desk.analyse()
             expected = False
+
+
+def test_an_end_that_is_to_come_is_now() -> None:
+    """A sender whose clock is ahead does not swallow what fires until then."""
+    desk = Desk().take([alert(1, 10_000)], now=100)
+    assert desk.incidents[0].resolved == 100
+
+    desk.take([alert(200)], now=200)
+
+    assert desk.states == ["open"]
+    assert desk.alerts["a", 200].status == "firing"

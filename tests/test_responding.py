@@ -253,6 +253,10 @@ def test_what_is_of_no_use_any_more_ends(
         assert f"action_{state}" in _kinds(cases, incident)
 
 
+ENDLESS = "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"
+"""A template that calls itself until the interpreter gives up."""
+
+
 def test_a_failure_stops_nothing_else(
     cases: Cases, server: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -265,6 +269,8 @@ def test_a_failure_stops_nothing_else(
         [
             action(server.url, name="defect", **automatic),
             action(server.url, name="broken", body="{{ incident.nothing }}", **automatic),
+            action(server.url, name="endless", body=ENDLESS, **automatic),
+            action(server.url, name="null", body="{{ incident.resolved | dictsort }}", **automatic),
             action(server.url, name="refused", **automatic),
             action(server.url, name="good", **automatic),
         ],
@@ -281,6 +287,8 @@ def test_a_failure_stops_nothing_else(
     assert states == {
         "defect": ActionState.UNKNOWN,
         "broken": ActionState.FAILED,
+        "endless": ActionState.FAILED,
+        "null": ActionState.FAILED,
         "refused": ActionState.FAILED,
         "good": ActionState.SUCCEEDED,
     }
@@ -288,7 +296,8 @@ def test_a_failure_stops_nothing_else(
     assert len(server.got) == 2
     failed = [step for step in cases.steps(incident.id) if step.kind == "action_failed"]
     assert "nothing" in failed[0].text
-    assert failed[1].detail["answer"] == "no"
+    assert "RecursionError" in failed[1].text
+    assert failed[3].detail["answer"] == "no"
     assert any(record.levelno == logging.ERROR for record in caplog.records)
     kept = cases.incident(incident.id)
     assert kept is not None
@@ -324,6 +333,25 @@ def test_what_was_changed_after_the_approval_is_not_sent(cases: Cases, server: R
 
     assert cases.actions()[0].state == ActionState.SKIPPED
     assert "changed in the config" in cases.steps(1)[-1].text
+    assert server.got == []
+
+
+def test_what_was_approved_for_another_finding_is_not_sent(cases: Cases, server: Recorder) -> None:
+    """An answer to one classification is no answer to another; it is asked for anew."""
+    incident = open_incident(cases)
+    duty = duty_of(cases, [action(server.url)])
+    respond_once(duty)
+    _approve_all(cases)
+    with cases.writing("analyse it again") as tx:
+        tx.save(replace(incident, classification="prediction_shift"))
+
+    for _ in range(2):
+        respond_once(duty)
+
+    first, second = cases.actions()
+    assert (first.state, second.state) == (ActionState.SKIPPED, ActionState.WAITING)
+    told = [step.text for step in cases.steps(incident.id) if step.kind == "action_skipped"]
+    assert ["asked for as covariate_shift" in text for text in told] == [True]
     assert server.got == []
 
 

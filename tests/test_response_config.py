@@ -80,6 +80,8 @@ def test_each_kind_needs_what_it_calls(kind: str) -> None:
         pytest.param("http", {"url": "ftp://h/x"}, "must be http", id="another scheme"),
         pytest.param("http", {"url": "https://ann:pw@h/x"}, "without user", id="a password"),
         pytest.param("http", {"url": "https://"}, "must be http", id="no host"),
+        pytest.param("http", {"url": "https://h/?api_key=x"}, "api_key", id="a key in the address"),
+        pytest.param("http", {"headers": {"X-Api-Key": "s"}}, "secret_headers", id="an API key"),
         pytest.param("http", {"headers": {"Cookie": "s"}}, "secret_headers", id="an open secret"),
         pytest.param("http", {"headers": {"X": "a\nb"}}, "printable ASCII", id="a line break"),
         pytest.param("http", {"headers": {"a b": "c"}}, "header that is not ours", id="no name"),
@@ -123,6 +125,8 @@ def test_what_does_not_go_together_is_named(kind: str, keys: dict[str, Any], mes
     [
         pytest.param({"headers": {"Authorization": "Bearer hunter2"}}, id="a header"),
         pytest.param({"url": "https://ann:hunter2@h/x"}, id="a URL"),
+        pytest.param({"url": "https://h/x?access_token=hunter2"}, id="a URL's parameter"),
+        pytest.param({"headers": {"X-Auth": "hunter2"}}, id="a header that looks like one"),
         pytest.param({"token_env": "hunter2 "}, id="a token for a name"),
     ],
 )

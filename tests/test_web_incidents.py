@@ -160,6 +160,11 @@ def test_somebody_says_what_became_of_an_action(found: Room, client: httpx.Clien
         pytest.param("POST", "/incidents/1/analyse", "", 409, id="nothing to be analysed"),
         pytest.param("POST", "/actions/7/approve", "{}", 404, id="approve none"),
         pytest.param("GET", "/audit?since=-1", "", 422, id="before the log"),
+        pytest.param("GET", f"/audit?since={'9' * 20}", "", 422, id="beyond any log"),
+        pytest.param("GET", f"/incidents?before={'9' * 20}", "", 422, id="beyond any incident"),
+        pytest.param("POST", "/incidents/1/note", '{"text":"\\ud800"}', 422, id="half a letter"),
+        pytest.param("POST", "/incidents/1/note", '{"text":NaN}', 422, id="not a number"),
+        pytest.param("POST", "/incidents/1/note", '{"text":"x","y":1e999}', 422, id="infinity"),
         pytest.param("GET", "/incidents/7/report", "", 404, id="report of none"),
         pytest.param("GET", "/incidents/1/report?format=pdf", "", 422, id="no such format"),
         pytest.param("GET", "/report?since=yesterday", "", 422, id="no time"),
@@ -176,6 +181,7 @@ def test_refusals_have_a_reason(
 
     assert answer.status_code == code
     assert answer.json()["detail"]
+    assert len(answer.content) < 1000, "what was sent is not sent back"
 
 
 def test_the_audit_log_is_exported_line_by_line(found: Room, client: httpx.Client) -> None:

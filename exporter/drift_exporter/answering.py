@@ -22,8 +22,19 @@ def approve(
     decision: str,
     at: float,
     note: str = "",
+    *,
+    by_link: bool = False,
 ) -> Action:
     """Write down somebody's answer to an action; gives back the action as it is then.
+
+    Parameters
+    ----------
+    cases, action_id
+        The action.
+    who, groups, decision, at, note
+        The answer.
+    by_link
+        Whether it came by a signed link: the name is then the one that the link's maker gave.
 
     Raises
     ------
@@ -42,11 +53,14 @@ def approve(
         tx.move_action(action_id, WAITING, state, at, {})
         kind = "action_rejected" if state == ActionState.REJECTED else "action_approved"
         text = f"{who} {'rejected' if state == ActionState.REJECTED else 'approved'} {action.name}"
+        if by_link:
+            # Whoever made the link chose the name: who reads must be able to tell.
+            text += " by a signed link"
         if state == ActionState.WAITING:
             groups_so_far = [one.groups for one in (*before, approval)]
             left = open_needs(action.needs, groups_so_far)
             text += f"; it still needs {', '.join(need or 'any approver' for need in left)}"
-        more = {"note": note, "groups": list(groups)}
+        more = {"note": note, "groups": list(groups), "by": "link" if by_link else "account"}
         tx.record(action.incident_id, step_of(action, at, who, kind, text, more))
         return tx.action(action_id)
 

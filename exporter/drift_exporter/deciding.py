@@ -225,7 +225,14 @@ def may_start(
         return ActionState.SKIPPED, "the action was changed in the config since it was asked for"
     if withdrawn(action, incident):
         return ActionState.SKIPPED, "the incident was closed before"
+    known_as = str(action.detail.get("classification") or "")
     forbidden = guard(configured, incident)
+    if not forbidden and known_as not in ("", incident.classification):
+        # People approved an answer to something else, and the request speaks of it.
+        forbidden = (
+            f"it was asked for as {known_as}, and the incident is "
+            f"{incident.classification or 'not classified'} now; ask for it again"
+        )
     if forbidden:
         return ActionState.SKIPPED, forbidden
     approved = [one.groups for one in approvals if one.decision == APPROVE]

@@ -388,6 +388,9 @@ class Desk:
         incident = None if action is None else self.incident(action.incident_id)
         if action is None or incident is None:
             raise IncidentError(f"there is no action {grant.action_id} any more")
+        if action.expires != grant.expires:
+            # Ids begin anew in a store that was made anew, and the key of links stays.
+            raise RoleError("the link is of another action, of an earlier store; ask for a new one")
         return Invitation(action, incident, grant.decision, grant.who, grant.group, grant.expires)
 
     def answer(self, link: str, note: str) -> Action:
@@ -402,14 +405,23 @@ class Desk:
         """
         found = self.invitation(link)
         groups = (found.group,) if found.group else ()
-        return self._answer(found.action.id, found.who, groups, found.decision, note)
+        return self._answer(found.action.id, found.who, groups, found.decision, note, by_link=True)
 
     def _answer(
-        self, action_id: int, who: str, groups: Sequence[str], decision: str, note: str
+        self,
+        action_id: int,
+        who: str,
+        groups: Sequence[str],
+        decision: str,
+        note: str,
+        *,
+        by_link: bool = False,
     ) -> Action:
         _short(note)
         cases = self._store().cases
-        action = answering.approve(cases, action_id, who, groups, decision, self._clock(), note)
+        action = answering.approve(
+            cases, action_id, who, groups, decision, self._clock(), note, by_link=by_link
+        )
         self._changed([action.incident_id])
         return action
 

@@ -71,6 +71,10 @@ def examine_one(watch: Watch, incident: Incident, actor: str = ACTOR) -> Inciden
     except DriftExporterError as error:
         log.error("incident not analysed", extra={"incident": incident.id, "err": str(error)})
         return None
+    except Exception:
+        # A defect in the analysis of one incident must not keep the others without an answer.
+        log.exception("analysis broke", extra={"incident": incident.id})
+        return None
 
 
 class Responder:

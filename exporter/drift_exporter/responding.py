@@ -150,14 +150,26 @@ def _propose(duty: Duty) -> Iterator[Change]:
             continue
         if not any(asked(incident, tier, actions, duty.cases.actions(incident.id), {}, now)):
             continue
-        with duty.cases.writing(f"ask for actions of incident {incident.id}") as tx:
-            fresh = tx.get(incident.id)
-            past = {action.name: past_of(tx, action, now) for action in actions}
-            wanted = asked(fresh, tier, actions, tx.actions(fresh.id), past, now)
-            saved = [save_asked(duty, tx, fresh, one, now, ACTOR) for one in wanted]
+        try:
+            saved = _saved(duty, incident, tier, now)
+        except DriftExporterError:
+            raise
+        except Exception:
+            # A defect in one incident must not keep all the others without an answer.
+            log.exception("asking for actions broke", extra={"incident": incident.id})
+            continue
         for action in saved:
             log.info("action asked for", extra={"action": action.name, "state": action.state})
             yield Change(action.id, action.name, incident.model, action.state)
+
+
+def _saved(duty: Duty, incident: Incident, tier: str, now: float) -> list[Action]:
+    actions = duty.response.actions
+    with duty.cases.writing(f"ask for actions of incident {incident.id}") as tx:
+        fresh = tx.get(incident.id)
+        past = {action.name: past_of(tx, action, now) for action in actions}
+        wanted = asked(fresh, tier, actions, tx.actions(fresh.id), past, now)
+        return [save_asked(duty, tx, fresh, one, now, ACTOR) for one in wanted]
 
 
 def _start(duty: Duty) -> Iterator[Change]:
@@ -285,6 +297,7 @@ def save_asked(
         "config": fingerprint(one.action),
         "dry_run": one.action.dry_run,
         "retrain": one.action.retrain,
+        "classification": incident.classification,
     }
     if state != ActionState.SKIPPED:
         try:

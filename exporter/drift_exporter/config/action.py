@@ -6,6 +6,7 @@ Knows keys, defaults and what does not go together; never a request, a secret or
 import re
 from math import inf
 from typing import Annotated, Literal, Self
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
@@ -59,7 +60,9 @@ _MOST_INPUTS = {"github_repository_dispatch": 8, "github_workflow_dispatch": 10}
 _OWN_INPUTS = dict.fromkeys(("github_repository_dispatch", "airflow_dag_run"), ("incident", "key"))
 _HEADER = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _OURS = ("idempotency-key", "content-length", "host", "transfer-encoding")
-_SECRETS = ("authorization", "proxy-authorization", "cookie")
+_TELLING = r"auth|cookie|key|passw|secret|signature|token"
+"""What stands in the name of a header or of a parameter whose value is a secret."""
+
 _MOST_APPROVALS = 5
 
 
@@ -284,6 +287,13 @@ class Action(Model):
                 "must be http:// or https:// and a host, without user, password or #; "
                 "give secrets as token_file or secret_headers"
             )
+        for name, _ in parse_qsl(urlsplit(value).query):
+            if re.search(_TELLING, name, re.IGNORECASE):
+                # The address is shown to whoever approves, and kept in the audit log.
+                raise ValueError(
+                    f"the parameter {name} of the address looks like a secret, and addresses are "
+                    "shown; give secrets as token_file or secret_headers"
+                )
         return value
 
     @field_validator("headers", "secret_headers")
@@ -292,7 +302,7 @@ class Action(Model):
         for name, text in value.items():
             if not re.fullmatch(_HEADER, name) or name.lower() in _OURS:
                 raise wrong("the name of a header that is not ours", name, name)
-            if isinstance(text, str) and name.lower() in _SECRETS:
+            if isinstance(text, str) and re.search(_TELLING, name, re.IGNORECASE):
                 # At the mapping, so that the secret itself is not quoted.
                 raise wrong(f"{name} under secret_headers, or token_file", "a secret")
             if isinstance(text, str) and not re.fullmatch(r"[ -~]*", text):

@@ -96,6 +96,7 @@ def _masked(config: Config) -> dict[str, Any]:
     for model in data["models"]:
         places += [model["reference"], model["current"]]
         model["thresholds"] = {**limits, **model["thresholds"]}
+    places += data["response"]["actions"]
     for place in places:
         place["url"] = masked_url(place["url"])
     return data

@@ -72,6 +72,8 @@ def filled(where: str, text: str, values: Mapping[str, Any]) -> str:
         raise
     except Exception as error:
         # A template is a program of somebody else: whatever it raises is its own error.
-        what = str(error) if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
+        what = (
+            str(error) if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
+        )
         raise TemplateTextError(f"{where}: the template cannot be filled: {what}") from error
     return "".join(parts)

@@ -32,7 +32,7 @@ from drift_exporter.web.incident_api import (
     verify_answer,
 )
 from drift_exporter.web.parts import WebParts
-from drift_exporter.web.refusals import code_of, seconds_of
+from drift_exporter.web.refusals import MOST_ID, code_of, seconds_of
 from drift_exporter.web.roles import DECISIONS, OUTCOMES
 
 _MOST = 1000
@@ -75,7 +75,7 @@ def _add_reading(app: FastAPI, base: str, desk: Desk) -> None:
         model: str | None = None,
         state: Annotated[list[State] | None, Query()] = None,
         limit: Annotated[int, Query(ge=1, le=_MOST)] = 100,
-        before: Annotated[int | None, Query(ge=1)] = None,
+        before: Annotated[int | None, Query(ge=1, le=MOST_ID)] = None,
     ) -> list[IncidentAnswer]:
         """The newest incidents first; `before` is the id of the last one of the page before."""
         with _told():
@@ -157,7 +157,7 @@ def _add_moves(app: FastAPI, base: str, desk: Desk) -> None:
 
 def _add_audit(app: FastAPI, base: str, desk: Desk) -> None:
     def audit(
-        since: Annotated[int, Query(ge=0)] = 0,
+        since: Annotated[int, Query(ge=0, le=MOST_ID)] = 0,
         limit: Annotated[int, Query(ge=1, le=_MOST_ENTRIES)] = _MOST,
     ) -> Response:
         """Entries of the audit log after an id, one per line, the oldest first."""

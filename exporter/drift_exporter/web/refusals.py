@@ -5,9 +5,13 @@ Knows errors and codes; never a route or a page.
 
 from datetime import UTC, datetime
 
+from fastapi.exceptions import RequestValidationError
+from starlette.responses import JSONResponse, Response
+
 from drift_exporter.errors import DriftExporterError, IncidentError, RoleError, StoreError
 
-_MOST_ID = 2**63
+MOST_ID = 2**63 - 1
+"""Largest number that a store can hold."""
 
 
 def code_of(error: DriftExporterError, *, there: bool) -> int:
@@ -21,10 +25,19 @@ def code_of(error: DriftExporterError, *, there: bool) -> int:
     return 500
 
 
+def told(error: RequestValidationError) -> Response:
+    """What is wrong with a request, without what was sent: it may be long, secret or no text."""
+    found = [
+        {"loc": list(each["loc"]), "type": each["type"], "msg": each["msg"]}
+        for each in error.errors()
+    ]
+    return JSONResponse({"detail": found}, 422)
+
+
 def id_of(text: str) -> int:
     """The id that a part of a path is; 0, which nothing has, where it is none."""
     known = text.isascii() and text.isdecimal() and len(text) < 20
-    return int(text) if known and int(text) < _MOST_ID else 0
+    return int(text) if known and int(text) <= MOST_ID else 0
 
 
 def seconds_of(text: str) -> float:

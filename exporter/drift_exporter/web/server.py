@@ -7,6 +7,7 @@ callables of `WebParts`.
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -20,6 +21,7 @@ from drift_exporter.web.incident_page_routes import IncidentPages
 from drift_exporter.web.negotiation import Format, accepts_gzip, negotiate
 from drift_exporter.web.page_routes import PageRoutes
 from drift_exporter.web.parts import WebParts
+from drift_exporter.web.refusals import told
 from drift_exporter.web.roles import API
 
 
@@ -39,6 +41,7 @@ def create_app(parts: WebParts) -> FastAPI:
         redirect_slashes=False,
         servers=[{"url": parts.external_url}] if parts.external_url else None,
     )
+    app.add_exception_handler(RequestValidationError, lambda _, error: told(error))
     _add_health(app, prefix, parts)
     _add_probe(app, prefix, parts)
     PageRoutes(parts, telemetry).add_to(app, prefix)
