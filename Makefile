@@ -61,8 +61,8 @@ bench: install ## measure; figures go to docs/performance.md
 	$(BIN)/python bench/casework.py
 	$(BIN)/python bench/backfill.py
 
-bench-alarms: install ## simulate 90 days of false alarms (some minutes)
-	$(BIN)/python bench/alarms.py
+bench-alarms: install ## simulate 90 days of false alarms (half an hour)
+	$(BIN)/python bench/alarms.py --runs 4 --surrogates --rows-per-hour 1000 --rows-per-hour 200 --rows-per-hour 10000
 
 lock: ## resolve requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --group dev --all-extras --generate-hashes --universal \

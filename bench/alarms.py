@@ -63,6 +63,9 @@ class Settings:
     live_days: int
     trials: int
     surrogates: bool
+    slots: bool
+    """Whether past windows may be compared by the hour of the day, as a seasonal reference is."""
+
     rates: bool
     rule: Rule
 
@@ -247,7 +250,8 @@ def one_run(settings: Settings, seed: int) -> Outcome:
     rule, width = settings.rule, settings.rule.window_seconds // SLICE_SECONDS
     counts = [traffic.counts(feature, i, rng).astype(np.int32) for i, feature in enumerate(made)]
     missing = [traffic.missing(i, rng) for i in range(len(made) if settings.rates else 0)]
-    series = [Series(f.name, c[:past]) for f, c in zip(made, counts, strict=True)]
+    slotted = None if settings.slots else False
+    series = [Series(f.name, c[:past], slotted=slotted) for f, c in zip(made, counts, strict=True)]
     series += [Series(f"missing_{i}", c[:past], rate=True) for i, c in enumerate(missing)]
     calibration = calibrate(series, Timeline.of(START_SECONDS, past, SLICE_SECONDS), rule)
     # Windows of the first live hour begin in the history, as they do in life.
@@ -342,6 +346,9 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=1.0)
     parser.add_argument("--trials", type=int, default=12, help="changes of each kind and run")
     parser.add_argument("--surrogates", action="store_true", help="rules of other tools, too")
+    parser.add_argument(
+        "--no-slots", action="store_true", help="as with a reference of the kind data or rolling"
+    )
     parser.add_argument("--rates", action="store_true", help="a missing rate per feature, too")
     parser.add_argument("--seed", type=int, default=1000)
     given = parser.parse_args()
@@ -351,7 +358,8 @@ def main() -> None:
         for scenario in given.scenario or SCENARIOS:
             settings = Settings(
                 scenario, rows_per_hour, given.features, given.bins, given.history_days,
-                given.live_days, given.trials, given.surrogates, given.rates, rule,
+                given.live_days, given.trials, given.surrogates, not given.no_slots, given.rates,
+                rule,
             )  # fmt: skip
             before = time.perf_counter()
             outcomes = [one_run(settings, given.seed + i) for i in range(given.runs)]
