@@ -185,6 +185,27 @@ def test_pruned(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("begin", "intact"),
+    [
+        pytest.param(1, True, id="all that there was"),
+        pytest.param(21, True, id="what the first pruning left"),
+        pytest.param(41, True, id="what the second left"),
+        pytest.param(22, False, id="one is missing"),
+    ],
+)
+def test_exports_may_hold_what_was_pruned_later(path: Path, begin: int, intact: bool) -> None:
+    """Exports that continue each other verify together, also where the store lost their begin."""
+    with open_store(f"sqlite:///{path}", now=0) as store:
+        entries = list(store.cases.audit(limit=None))
+        for before in (21.0, 41.0):
+            store.cases.prune_audit(before, 200.0)
+            entries += list(store.cases.audit(entries[-1].id, limit=None))
+        head = store.cases.audit_head()
+
+    assert verify([each for each in entries if each.id >= begin], head).intact is intact
+
+
+@pytest.mark.parametrize(
     "statement",
     [
         pytest.param("DELETE FROM drift_audit WHERE id = 41", id="one more"),

@@ -84,7 +84,28 @@ def test_what_an_earlier_export_lacks(tmp_path: Path, url: str, exported: Path) 
 
     assert (tmp_path / "b").read_text() == "".join(lines[3:])
     assert (later.exit_code, both.exit_code, second.exit_code) == (0, 0, 1)
-    assert "begins here" in second.output
+    assert "begins after entry 3: give the exports before it too" in second.output
+    assert "was changed (" not in second.output
+
+
+def test_a_later_export_is_verified_itself(tmp_path: Path, exported: Path) -> None:
+    """That the begin is not there hides no other change, and no hash that is missing."""
+    lines = exported.read_text().splitlines(keepends=True)[3:]
+    (tmp_path / "b").write_text("".join(lines))
+    (tmp_path / "c").write_text("".join([lines[0].replace("alert", "olert"), *lines[1:]]))
+
+    for arguments in (["c"], ["b", f"--hash={'0' * 64}"]):
+        done = call("verify", str(tmp_path / arguments[0]), *arguments[1:])
+        assert (done.exit_code, "was changed (" in done.output) == (1, True), done.output
+
+
+def test_nothing_is_not_intact(tmp_path: Path) -> None:
+    """An export without an entry proves nothing."""
+    (tmp_path / "a").write_text("")
+
+    done = call("verify", str(tmp_path / "a"))
+
+    assert (done.exit_code, "nothing to verify" in done.output) == (1, True), done.output
 
 
 def test_a_log_that_is_whole(desk: Room, config: Path, exported: Path) -> None:
@@ -114,7 +135,7 @@ def rewritten(lines: list[str]) -> list[str]:
     [
         pytest.param(lambda x: [*x[:1], *x[2:]], "entry 3: it comes after entry 1", id="removed"),
         pytest.param(lambda x: [x[1], x[0], *x[2:]], "entry 2", id="swapped"),
-        pytest.param(lambda x: x[1:], "begins here", id="begin cut off"),
+        pytest.param(lambda x: x[1:], "begins after entry 1", id="begin cut off"),
         pytest.param(lambda x: [x[0].replace("alert", "olert"), *x[1:]], "entry 1", id="edited"),
         pytest.param(lambda x: [x[0].replace(":", ": ", 1), *x[1:]], "entry 1", id="spaced"),
         pytest.param(

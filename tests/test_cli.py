@@ -90,3 +90,18 @@ def test_the_config_file_may_stand_on_either_side(
 
     assert (done.exit_code, "other.yml: fine" in done.output) == (0, True)
     assert "no such file; make it with" in nested.output
+
+
+def test_the_storage_may_be_elsewhere_for_commands_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder given before a command is where it looks, and nothing of it stays behind."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DRIFT_EXPORTER_STORAGE_PATH", "env")
+    (tmp_path / "drift.yml").write_text(MINIMAL)
+
+    for given, place in ((["--storage.path=state"], "state"), ([], "env")):
+        shown = CliRunner().invoke(main, [*given, "profile", "show"])
+        verified = CliRunner().invoke(main, [*given, "audit", "verify"])
+        assert str(tmp_path / place / "profiles") in shown.output
+        assert f"{tmp_path / place / 'drift.db'}: there is no store" in verified.output

@@ -1,6 +1,7 @@
 """The whole exporter as a process: Prometheus scrapes it, it is killed, reloaded and misled."""
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -299,10 +300,17 @@ def test_a_corrupt_profile_is_never_rebuilt_in_silence(folder: Path) -> None:
         assert "profile build" in running.log()
 
 
-def by_command(*arguments: str, user: str = "ann") -> None:
-    """Give a command as a user of the system, and have it succeed."""
-    done = CliRunner().invoke(main, arguments, env={"LOGNAME": user})
-    assert done.exit_code == 0, done.output
+def by_command(*arguments: str, code: int = 0) -> str:
+    """Give a command, and have it end with a code."""
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == code, done.output
+    return done.output
+
+
+def user() -> str:
+    """Name of whoever runs the tests, as ``id`` has it."""
+    done = subprocess.run(["id", "-un"], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or f"uid {os.getuid()}"
 
 
 def reference_hash(running: ExporterProcess) -> str:
@@ -356,22 +364,46 @@ def test_a_promotion_needs_no_restart(folder: Path) -> None:
         (entry,) = promotions(running)
         assert (entry.kind, entry.actor, entry.subject) == (
             "profile_changed",
-            "ann",
+            user(),
             "model/credit",
         )
         assert entry.body["reason"] == "retrained on January"
         assert (entry.body["profile"], entry.body["previous_profile"]) == (wanted.hash, old)
         assert (entry.body["version"], entry.body["previous_version"]) == ("2", "")
 
-        by_command(*promote, "--version=3", "--reason=a new threshold", user="bob")
+        by_command(*promote, "--version=3", "--reason=a new threshold")
         _, entry = promotions(running)
-        assert (entry.kind, entry.actor) == ("version_changed", "bob")
+        assert (entry.kind, entry.body["reason"]) == ("version_changed", "a new threshold")
         assert (entry.body["version"], entry.body["previous_version"]) == ("3", "2")
         assert running.runs("credit") == runs + 1
         incident = json.loads(fetch(f"{running.url}/api/v1/incidents/1")[1])
         told = [step["actor"] for step in incident["steps"] if step["kind"] == "promoted"]
-        assert told == ["ann", "bob"]
+        assert told == [user()] * 2
         assert json.loads(fetch(f"{running.url}/api/v1/audit/verify")[1])["intact"] is True
+
+
+def test_who_promoted_the_config_s_version_is_said_afterwards(folder: Path) -> None:
+    """A version that the config brought is nobody's word, until somebody gives theirs; once."""
+    config = folder / "drift.yml"
+    promote = ("profile", "promote", f"--config.file={config}", "--model=credit")
+    text = config.read_text()
+    with exporter(config) as running:
+        running.wait_for_success("credit")
+        by_command(*promote, f"--url={running.url}", "--version=2", "--reason=A")
+        config.write_text(text + '    version: "3"\n')
+        assert fetch(f"{running.url}/-/reload", "POST")[0] == 200
+        said = [(entry.actor, entry.body["reason"]) for entry in promotions(running)]
+        assert said == [(user(), "A"), ("drift-exporter", "")]
+
+        by_command(*promote, f"--url={running.url}", "--version=3", "--reason=board")
+        assert fetch(f"{running.url}/-/reload", "POST")[0] == 200
+    with exporter(config) as running:
+        running.wait_for_success("credit")
+        entries = promotions(running)
+
+    assert [entry.body["version"] for entry in entries] == ["2", "3", "3"]
+    said = [(entry.actor, entry.body["reason"]) for entry in entries]
+    assert said == [(user(), "A"), ("drift-exporter", ""), (user(), "board")]
 
 
 def test_a_damaged_profile_leaves_the_running_one(folder: Path) -> None:
@@ -435,9 +467,23 @@ def test_profile_commands(folder: Path) -> None:
 
 def test_state_can_be_moved_away_from_the_config(folder: Path) -> None:
     """``--storage.path`` keeps store and profiles elsewhere, so the config may be read-only."""
-    elsewhere = folder / "state"
-    with exporter(folder / "drift.yml", f"--storage.path={elsewhere}") as running:
+    elsewhere, new = folder / "state", folder / "new.json"
+    moved, config = f"--storage.path={elsewhere}", f"--config.file={folder / 'drift.yml'}"
+    with exporter(folder / "drift.yml", moved) as running:
         running.wait_for_success("credit")
+        old = reference_hash(running)
+        write_reference(folder / "reference.parquet", rows=10_000)
+        by_command("profile", "build", config, f"--output={new}")
+        promote = ("profile", "promote", config, "--model=credit", f"--url={running.url}")
+        given = (f"--profile={new}", "--version=2", "--reason=A")
+
+        refused = by_command(*promote, *given, code=1)
+        assert f"runs with profile {old}" in refused
+        shutil.rmtree(folder / "drift-data")
+        assert f"{running.url}: told" in by_command(moved, *promote, *given)
+        (entry,) = promotions(running)
+        assert entry.body["reason"] == "A"
+        assert "intact" in by_command(moved, "audit", "verify", config)
 
     assert (elsewhere / "drift.db").exists()
     assert (elsewhere / "profiles" / "credit.json").exists()

@@ -1,12 +1,15 @@
 """The commands that answer incidents, write reports and promote, against a real server."""
 
 import json
+import os
+import subprocess
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import httpx
 import numpy as np
@@ -26,6 +29,7 @@ from drift_exporter.reporting import MEDIA_TYPES
 from drift_exporter.reporting import report as reported
 from drift_exporter.responder import examine_one
 from incident_desk import KEY, TOKENS, Room, alert, people, room, served
+from test_web import SNAPSHOT
 from watched_model import SHIFTED, watched
 
 # Imported for the commands that they add.
@@ -86,6 +90,57 @@ def test_incidents_are_listed_and_shown(url: str) -> None:
     assert "science, clinic" in one.output
     assert "ModelDriftFeatureDrifted opened the incident" in one.output
     assert "\x1b" not in listed.output + one.output
+
+
+def test_approvers_see_what_they_approve(desk: Room, url: str) -> None:
+    """What waits is shown with its request, what ended with its answer; times in one form."""
+    body = '{\n  "text": "\x1b[31mred"\n}'
+    request = {"method": "PUT", "url": "http://airflow/other", "body": body}
+    desk.waiting(1, name="tell", detail={"request": request, "dry_run": True})
+    outcome = {"status": 503, "attempts": 4, "answer": "come back later"}
+    ended = {"request": {"url": "http://over/"}, "outcome": outcome}
+    desk.waiting(1, name="over", state=ActionState.FAILED, detail=ended)
+    assert call(["incidents", "ack", "1"], url).exit_code == 0
+
+    done = call(["incidents", "show", "1"], url)
+
+    assert done.exit_code == 0, done.output
+    lines = done.output.splitlines()
+    for line in (
+        "action 1 (retrain)",
+        "  request   POST http://airflow/train",
+        "    {}",
+        "  expires   2027-01-16 08:00:00 UTC",
+        "  request   PUT http://airflow/other",
+        '      "text": " [31mred"',
+        "  dry run   it is not sent",
+        "action 3 (over)",
+        "  status    503",
+        "  attempts  4",
+        "  answer    come back later",
+        "  taken     2027-01-15 08:00:00 UTC by approver",
+    ):
+        assert line in lines, done.output
+    assert "http://over/" not in done.output
+
+
+@pytest.mark.parametrize("status", ["firing", "resolved"])
+def test_closing_warns_of_alerts_that_fire(desk: Room, url: str, status: str) -> None:
+    """Who closes an incident whose alerts still fire learns that nothing takes them up again."""
+    if status == "resolved":
+        desk.deliver(
+            alert(
+                "income", labels={"evil": "\x1b[31m"}, status=status, endsAt="2027-01-15T07:50:00Z"
+            )
+        )
+    else:
+        call(["incidents", "resolve", "1"], url)
+
+    done = call(["incidents", "close", "1"], url)
+
+    assert done.exit_code == 0, done.output
+    assert done.stdout == "incident 1: closed\n"
+    assert ("ModelDriftFeatureDrifted" in done.stderr) is (status == "firing"), done.stderr
 
 
 @pytest.mark.parametrize(
@@ -218,6 +273,9 @@ LINKS = """\
 data_dir: .
 models:
   - {name: credit, reference: r.csv, current: c.csv}
+access:
+  tokens: [{name: Ann, role: approver, groups: [science], token_env: TOKEN_OF_ANN}]
+  users: [{name: bob, role: viewer}]
 """
 
 
@@ -271,6 +329,18 @@ def test_a_link_is_made_where_the_key_is(
         pytest.param(["2", "--who=Ada"], None, 1, "no action 2 that waits", id="approved already"),
         pytest.param(["1"], None, 2, "--who", id="nobody"),
         pytest.param(["1", "--who=A", "--decision=x"], None, 2, "is not one of", id="no decision"),
+        pytest.param(["1", "--who= "], None, 2, "not blank", id="a blank name"),
+        pytest.param(["1", "--who=A\x1b[2J"], None, 2, "one line", id="a name that commands"),
+        pytest.param(["1", "--who=" + "a" * 101], None, 2, "100", id="a long name"),
+        pytest.param(["1", "--who=Drift-Exporter"], None, 2, "no person", id="the exporter"),
+        pytest.param(["1", "--who= alertManager "], None, 2, "no person", id="Alertmanager"),
+        pytest.param(["1", "--who=A", "--group= "], None, 2, "not blank", id="a blank group"),
+        pytest.param(["1", "--who=A", "--group=a\nb"], None, 2, "one line", id="a group of two"),
+        pytest.param(["1", "--who=ann"], None, 1, "of their own", id="somebody with a token"),
+        pytest.param(["1", "--who=Bob"], None, 1, "of their own", id="somebody with a password"),
+        pytest.param(
+            ["1", "--who=\uff21NN ", "--group=clinic"], None, 1, "groups: science", id="not hers"
+        ),
     ],
 )
 def test_links_that_cannot_be(
@@ -289,6 +359,15 @@ def test_links_that_cannot_be(
 
     assert (done.exit_code, text in done.output) == (code, True), done.output
     assert "approve?link=" not in done.output
+
+
+def test_a_link_in_a_known_name_is_for_one_of_their_groups(tmp_path: Path, desk: Room) -> None:
+    """Who has a token may be sent a link, for a group that is theirs."""
+    done = link(tmp_path, "1", "--who=ann", "--group=science")
+
+    assert done.exit_code == 0, done.output
+    invited = desk.desk.invitation(done.output.strip().partition("?link=")[2])
+    assert (invited.who, invited.group) == ("ann", "science")
 
 
 def test_no_link_is_made_where_no_store_is(tmp_path: Path) -> None:
@@ -492,17 +571,35 @@ def promote(config: Path, url: str, *arguments: str) -> Result:
     return CliRunner().invoke(main, given, env={TOKEN: TOKENS["approver"]})
 
 
-def test_a_profile_is_promoted(tmp_path: Path, url: str) -> None:
-    """The new profile is in its place, the old one is kept, the exporter is told."""
-    build(configured(tmp_path, 1))
-    config, new = configured(tmp_path, 2), tmp_path / "new.json"
-    build(config, f"--output={new}")
-    path = tmp_path / "profiles" / "credit.json"
-    old, wanted = read_profile(path), read_profile(new)
-    assert old is not None
-    assert wanted is not None
+def running(desk: Room, reference_hash: str, model: str = "credit") -> AbstractContextManager[Any]:
+    """A server whose model runs with a profile."""
+    found = replace(SNAPSHOT, model=model, reference_hash=reference_hash)
+    return served(desk, snapshots=lambda: (found,))
 
-    done = promote(config, url, f"--profile={new}")
+
+@pytest.fixture
+def new(tmp_path: Path) -> str:
+    """Hash of a profile that is to take the place of another one, in ``new.json``."""
+    build(configured(tmp_path, 1))
+    build(configured(tmp_path, 2), f"--output={tmp_path / 'new.json'}")
+    found = read_profile(tmp_path / "new.json")
+    assert found is not None
+    return found.hash
+
+
+def test_a_profile_is_promoted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, desk: Room, new: str
+) -> None:
+    """The new profile is in its place, the old one is kept, the exporter is told by the user."""
+    monkeypatch.setenv("LOGNAME", "somebody-else")
+    path = tmp_path / "profiles" / "credit.json"
+    old = read_profile(path)
+    assert old is not None
+
+    with running(desk, new) as client:
+        done = promote(
+            tmp_path / "drift.yml", str(client.base_url), f"--profile={tmp_path}/new.json"
+        )
 
     assert done.exit_code == 0, done.output
     now, kept = read_profile(path), read_profile(path.with_name(f"credit.{old.hash}.json"))
@@ -510,9 +607,65 @@ def test_a_profile_is_promoted(tmp_path: Path, url: str) -> None:
     assert now is not None
     assert kept is not None
     assert note is not None
-    assert (now.hash, kept.hash) == (wanted.hash, old.hash)
-    assert (note.profile, note.version, note.reason) == (wanted.hash, "4", "retrained")
+    assert (now.hash, kept.hash) == (new, old.hash)
+    assert (note.profile, note.version, note.reason) == (new, "4", "retrained")
+    me = subprocess.run(["id", "-un"], capture_output=True, text=True, check=False).stdout.strip()
+    assert note.by == (me or f"uid {os.getuid()}")
     assert "told" in done.output
+
+
+@pytest.mark.parametrize(
+    ("runs_with", "model", "code", "text"),
+    [
+        pytest.param("0123456789ab", "credit", 1, "runs with profile 0123456789ab", id="another"),
+        pytest.param("", "credit", 0, "before the model's next run", id="none yet"),
+        pytest.param("0123456789ab", "churn", 1, "not found", id="no such model"),
+    ],
+)
+def test_nobody_is_told_what_did_not_come_into_force(
+    tmp_path: Path, desk: Room, new: str, runs_with: str, model: str, code: int, text: str
+) -> None:
+    """An exporter that goes on with something else after its reload is an error that says so."""
+    with running(desk, runs_with, model) as client:
+        done = promote(
+            tmp_path / "drift.yml", str(client.base_url), f"--profile={tmp_path}/new.json"
+        )
+
+    assert (done.exit_code, text in done.output) == (code, True), done.output
+    assert new in done.output
+    assert ": told" not in done.output
+
+
+class Closed(BaseHTTPRequestHandler):
+    """Reloads for all, and shows models to nobody."""
+
+    def do_GET(self) -> None:
+        """Refuse."""
+        self.send_response(403)
+        self.end_headers()
+
+    def do_POST(self) -> None:
+        """Reload."""
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep quiet."""
+
+
+def test_an_exporter_that_does_not_show_its_models(tmp_path: Path, new: str) -> None:
+    """Where the exporter may not be asked, the command says no more than what it did."""
+    with HTTPServer(("127.0.0.1", 0), Closed) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}"
+            done = promote(tmp_path / "drift.yml", url, f"--profile={tmp_path}/new.json")
+        finally:
+            server.shutdown()
+
+    assert done.exit_code == 0, done.output
+    assert f"{url}: reloaded\n" in done.output
+    assert new in done.output
 
 
 def test_promoting_needs_no_running_exporter(tmp_path: Path) -> None:

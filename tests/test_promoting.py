@@ -142,24 +142,111 @@ def test_a_note_tells_who_and_why(store: Store) -> None:
     """The note of a profile gives actor, reason and, where the config has none, the version."""
     found = profile(600)
     noticed(store, model(version=""), profile(), NOW)
-    note = Note(found.hash, "4", "retrained on May", "ann", NOW)
+    note = Note(found.hash, "4", "retrained on May", "ann", NOW + 30)
 
     told = noticed(store, model(version=""), found, NOW + 60, note=note)
 
     assert told is not None
     assert (told.actor, told.reason, told.version) == ("ann", "retrained on May", "4")
+    for left in (note, None):
+        assert noticed(store, model(version=""), found, NOW + 90, note=left) is None
 
 
-def test_a_note_of_another_profile_counts_for_nothing(store: Store) -> None:
-    """A note that was left behind does not put words into anybody's mouth."""
+@pytest.mark.parametrize(
+    ("about", "version", "at"),
+    [
+        pytest.param("old", "3", NOW + 30, id="of another profile"),
+        pytest.param(profile(600).hash, "2", NOW + 30, id="of another version"),
+        pytest.param(profile(600).hash, "3", NOW - 30, id="from before what is known"),
+        pytest.param(profile(600).hash, "3", NOW, id="from just then"),
+    ],
+)
+def test_a_note_that_was_left_behind_counts_for_nothing(
+    store: Store, about: str, version: str, at: float
+) -> None:
+    """A note about something else does not put words into anybody's mouth."""
     noticed(store, model(), profile(), NOW)
+    left = Note(about, version, "because", "eve", at)
 
-    told = noticed(
-        store, model(), profile(600), NOW + 60, note=Note("old", "9", "because", "eve", NOW)
-    )
+    told = noticed(store, model(), profile(600), NOW + 60, note=left)
 
     assert told is not None
     assert (told.actor, told.reason, told.version) == ("drift-exporter", "", "3")
+
+
+def test_a_note_does_not_speak_for_the_next_version(store: Store) -> None:
+    """Who promoted version 2 said nothing of version 3, nor of version 2 when it comes back."""
+    noticed(store, model(version="1"), profile(), NOW)
+    note = Note(profile().hash, "2", "A", "ann", NOW + 30)
+
+    told = [
+        noticed(store, model(version=version), profile(), NOW + 60 + at, note=note)
+        for at, version in enumerate(["2", "3", "2"])
+    ]
+
+    said = [(one.actor, one.reason, one.version) for one in told if one]
+    assert said == [
+        ("ann", "A", "2"),
+        ("drift-exporter", "", "3"),
+        ("drift-exporter", "", "2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "at", [pytest.param(NOW + 70, id="in order"), pytest.param(NOW + 3600, id="a clock ahead")]
+)
+def test_who_and_why_may_be_said_afterwards(tmp_path: Path, at: float) -> None:
+    """A note about what is deployed already is written down once, and changes nothing else."""
+    url = f"sqlite:///{tmp_path}/drift.db"
+    note = Note(profile().hash, "4", "the board", "ann", at)
+    with open_store(url, now=NOW) as store:
+        noticed(store, model(), profile(), NOW)
+        number = drift(store)
+        noticed(store, model(version="4"), profile(), NOW + 60)
+        said = noticed(store, model(version="4"), profile(), NOW + 80, note=note)
+        assert noticed(store, model(version="4"), profile(), NOW + 90, note=note) is None
+    with open_store(url, now=NOW) as store:
+        assert noticed(store, model(version="4"), profile(), NOW + 100, note=note) is None
+
+        assert said is not None
+        assert (said.actor, said.reason, said.incident_id) == ("ann", "the board", number)
+        assert kinds(store)[1:] == [("version_changed", "model/credit")] * 2
+        steps = [step for step in store.cases.steps(number) if step.kind == "promoted"]
+        assert [step.actor for step in steps] == ["drift-exporter", "ann"]
+        assert "version 4, as deployed: the board" in steps[1].text
+        incident = store.cases.incident(number)
+        assert incident is not None
+        link = incident.successor
+        assert (link["by"], link["reason"], link["previous_version"]) == ("ann", "the board", "3")
+        assert promoted_at(store, "credit") == NOW + 60
+        assert store.cases.verify_audit().intact
+
+
+def test_what_was_deployed_before_an_incident_does_not_end_it(store: Store) -> None:
+    """Words about a version that drifts are a step of its incident, and no successor."""
+    noticed(store, model(), profile(), NOW)
+    number = drift(store)
+
+    noticed(
+        store, model(), profile(), NOW + 60, note=Note(profile().hash, "3", "A", "ann", NOW + 1)
+    )
+
+    incident = store.cases.incident(number)
+    assert incident is not None
+    assert incident.successor == {}
+    assert [step.kind for step in store.cases.steps(number)][-1] == "promoted"
+    assert promoted_at(store, "credit") is None
+
+
+def test_the_first_note_is_told_once(store: Store) -> None:
+    """What was promoted before the exporter's first start is seen with who and why, once."""
+    note = Note(profile().hash, "3", "first", "ann", NOW + 5)
+
+    for at in (NOW, NOW + 60):
+        assert noticed(store, model(), profile(), at, note=note) is None
+
+    (entry,) = store.cases.audit(limit=None)
+    assert (entry.kind, entry.actor, entry.body["reason"]) == ("model_seen", "ann", "first")
 
 
 def test_promoting_keeps_the_old_profile(tmp_path: Path) -> None:
@@ -177,6 +264,18 @@ def test_promoting_keeps_the_old_profile(tmp_path: Path) -> None:
     assert before is not None
     assert (found.hash, before.hash, read_note(path)) == (new.hash, old.hash, note)
     assert promote(path, new, note) is None
+
+
+def test_a_later_note_is_the_newer_one(tmp_path: Path) -> None:
+    """A clock that was set back does not make a note look older than the one before it."""
+    path, found = tmp_path / "credit.json", profile()
+    for reason, at in (("first", NOW), ("second", NOW - 3600)):
+        promote(path, found, Note(found.hash, "1", reason, "ann", at))
+
+    note = read_note(path)
+    assert note is not None
+    assert note.reason == "second"
+    assert note.at > NOW
 
 
 def test_the_first_profile_has_nothing_before_it(tmp_path: Path) -> None:
@@ -211,6 +310,9 @@ def test_a_broken_profile_is_replaced_and_kept(tmp_path: Path) -> None:
         pytest.param("[]", id="a list"),
         pytest.param("{}", id="no keys"),
         pytest.param(json.dumps({"profile": "a", "version": "", "reason": "", "by": ""}), id="few"),
+        pytest.param(
+            '{"profile": "a", "version": "", "reason": "", "by": "", "at": NaN}', id="no time"
+        ),
         pytest.param("[" * 60_000, id="deep"),
         pytest.param("\udcff", id="no text"),
     ],

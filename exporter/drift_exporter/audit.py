@@ -195,16 +195,17 @@ def verify(entries: Iterable[Entry], head: Head | None) -> Findings:
     first: Entry | None = None
     last: Entry | None = None
     count = 0
-    removed: Mapping[str, Any] | None = None
+    starts: dict[int, Any] = {1: FIRST_PREVIOUS}
     for each in entries:
         count += 1
         first = first or each
         broken = [Fault(each.id, text) for text in _broken(each, last)]
         faults += broken[: _MOST_FAULTS - len(faults)]
         if not broken and each.kind == PRUNED:
-            removed = each.body
+            gone = each.body.get("last_id")
+            starts[gone + 1 if isinstance(gone, int) else 0] = each.body.get("last_hash", "")
         last = each
-    faults += _wrong_start(first, removed)
+    faults += _wrong_start(first, starts)
     faults += _wrong_end(last, head)
     return Findings(
         count, first.id if first else 0, last.id if last else 0, tuple(faults[:_MOST_FAULTS])
@@ -229,23 +230,23 @@ def _broken(each: Entry, last: Entry | None) -> Iterable[str]:
         yield f"it does not continue entry {last.id}: one of the two was changed, removed or moved"
 
 
-def _wrong_start(first: Entry | None, removed: Mapping[str, Any] | None) -> Iterable[Fault]:
+def _wrong_start(first: Entry | None, starts: Mapping[int, Any]) -> Iterable[Fault]:
+    """Where a log may not begin so: at the first entry, or behind what an entry says was removed.
+
+    An export may hold what was removed from the store later.
+    """
     if first is None:
         return
-    expected_id, expected_hash = 1, FIRST_PREVIOUS
-    if removed is not None:
-        last_id = removed.get("last_id")
-        expected_id = last_id + 1 if isinstance(last_id, int) else 0
-        expected_hash = removed.get("last_hash", "")
-    if first.id != expected_id:
-        yield Fault(first.id, f"the log begins here, not at entry {expected_id}: some were removed")
+    if first.id not in starts:
+        newest = list(starts)[-1]
+        yield Fault(first.id, f"the log begins here, not at entry {newest}: some were removed")
         return
     try:
         previous = first.previous
     except StoreError:
         # Told of already.
         return
-    if previous != expected_hash:
+    if previous != starts[first.id]:
         yield Fault(first.id, "it does not continue what was before the log begins")
 
 

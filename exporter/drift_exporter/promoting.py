@@ -43,6 +43,9 @@ class Deployed:
     promoted: float | None
     """When it last changed; None where it never did."""
 
+    noted: float
+    """Notes from then or before were told already, or are about what was before."""
+
 
 @dataclass(frozen=True)
 class Promotion:
@@ -56,8 +59,17 @@ class Promotion:
     version: str
     previous_profile: str
     previous_version: str
+    noted: float | None = None
+    """When it was written down by whoever promoted; None where nobody did."""
+
     incident_id: int | None = None
     """The drift incident that it was written to: of a model one at most is not closed."""
+
+    @property
+    def confirms(self) -> bool:
+        """Whether somebody only said who and why, of what was deployed already."""
+        before = (self.previous_profile, self.previous_version)
+        return (self.profile, self.version) == before
 
     @property
     def kind(self) -> str:
@@ -72,6 +84,8 @@ class Promotion:
             parts.append(f"profile {self.profile}, was {self.previous_profile}")
         if self.version != self.previous_version:
             parts.append(f"version {self.version or 'none'}, was {self.previous_version or 'none'}")
+        if self.confirms:
+            parts.append(f"profile {self.profile}, version {self.version or 'none'}, as deployed")
         why = f": {self.reason}" if self.reason else ""
         return f"promoted {'; '.join(parts)}{why}"
 
@@ -122,7 +136,8 @@ class Promotions:
         now
             Seconds since the epoch.
         note
-            What was written down by whoever promoted; it counts where it is about this profile.
+            What was written down by whoever promoted. It counts once, where it is about this
+            profile and version and newer than what is known: also of what is deployed already.
         actor
             Who asked for it, if that is known better than by the note.
 
@@ -131,16 +146,17 @@ class Promotions:
         StoreError
             If it cannot be written; the next call tries again.
         """
-        told = note if note is not None and note.profile == profile.hash else None
-        version = model.version or (told.version if told else "")
         with self._turn:
             self._read()
             before = self._deployed.get(model.name)
-            if before is not None and (before.profile, before.version) == (profile.hash, version):
+            told = note if note is not None and _counts(note, model, profile, before) else None
+            version = model.version or (told.version if told else _kept(before, profile))
+            known = before is not None and (before.profile, before.version)
+            if told is None and known == (profile.hash, version):
                 return None
             who = actor or (told.by if told else "") or EXPORTER
             if before is None:
-                self._see(model.name, profile.hash, version, who, now)
+                self._see(model.name, profile.hash, version, who, now, told)
                 return None
             promotion = Promotion(
                 model=model.name,
@@ -151,6 +167,7 @@ class Promotions:
                 version=version,
                 previous_profile=before.profile,
                 previous_version=before.version,
+                noted=told.at if told else None,
             )
             return _written(self._cases, promotion)
 
@@ -172,8 +189,16 @@ class Promotions:
             self._read_to = entry.id
             take_up(self._deployed, entry)
 
-    def _see(self, model: str, profile: str, version: str, who: str, now: float) -> None:
-        body = {"profile": profile, "version": version, "text": f"profile {profile}"}
+    def _see(
+        self, model: str, profile: str, version: str, who: str, now: float, told: Note | None
+    ) -> None:
+        body: dict[str, Any] = {
+            "profile": profile,
+            "version": version,
+            "text": f"profile {profile}",
+        }
+        if told is not None:
+            body |= {"noted": told.at, "reason": told.reason}
         with self._cases.writing(f"audit the profile of model {model!r}") as tx:
             tx.audit(now, who, FIRST_SEEN, _SUBJECT + model, body)
 
@@ -228,17 +253,37 @@ def take_up(known: dict[str, Deployed], entry: Entry) -> None:
             return
         profile, version = str(body["profile"]), str(body["version"])
         at = entry.at
+        noted = float(body.get("noted", at))
     except (StoreError, ValueError, TypeError, KeyError):
         # Somebody changed it: the verification tells of it.
         return
     before = known.get(model)
-    promoted = at if kind != FIRST_SEEN else before.promoted if before else None
-    known[model] = Deployed(profile, version, promoted)
+    confirms = (body.get("previous_profile"), body.get("previous_version")) == (profile, version)
+    changed = kind != FIRST_SEEN and not confirms
+    promoted = at if changed else before.promoted if before else None
+    known[model] = Deployed(profile, version, promoted, noted)
+
+
+def _counts(note: Note, model: ModelConfig, profile: Profile, before: Deployed | None) -> bool:
+    """Whether a note says something new of what a model goes on with.
+
+    It is dated after the note before it, whatever the clock says (see ``promotion_notes``).
+    """
+    fits = note.profile == profile.hash and model.version in ("", note.version)
+    return fits and (before is None or note.at > before.noted)
+
+
+def _kept(before: Deployed | None, profile: Profile) -> str:
+    """The version of a model whose config has none, from when it was promoted."""
+    return before.version if before is not None and before.profile == profile.hash else ""
 
 
 def _written(cases: Cases, promotion: Promotion) -> Promotion:
     with cases.writing(f"audit the promotion of model {promotion.model!r}") as tx:
-        body = {**promotion.link, "text": promotion.text}
+        body: dict[str, Any] = {**promotion.link, "text": promotion.text}
+        if promotion.noted is not None:
+            # Told once: what is remembered of the log outlives the process.
+            body["noted"] = promotion.noted
         tx.audit(promotion.at, promotion.actor, promotion.kind, _SUBJECT + promotion.model, body)
         incident = tx.open_incident(promotion.model, Cause.DRIFT)
         if incident is None:
@@ -249,7 +294,14 @@ def _written(cases: Cases, promotion: Promotion) -> Promotion:
 
 
 def _linked(incident: Incident, promotion: Promotion) -> Incident:
-    return replace(incident, updated=promotion.at, successor=promotion.link)
+    if not promotion.confirms:
+        return replace(incident, updated=promotion.at, successor=promotion.link)
+    known = incident.successor
+    if (known.get("profile"), known.get("version")) != (promotion.profile, promotion.version):
+        # What was deployed when the incident was opened is not what ends it.
+        return incident
+    said = {"by": promotion.actor, "reason": promotion.reason}
+    return replace(incident, updated=promotion.at, successor={**known, **said})
 
 
 def _step(promotion: Promotion) -> Step:

@@ -5,10 +5,11 @@ start: so a promotion is told whole, whether the exporter ran or not.
 """
 
 import json
+import math
 import os
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from drift_exporter.errors import ProfileError
@@ -44,14 +45,17 @@ def read_note(path: Path) -> Note | None:
     try:
         with note_path(path).open(encoding="utf-8") as file:
             found = json.loads(file.read(_LONGEST_BYTES))
+        at = float(found["at"])
+        if not math.isfinite(at):
+            return None
         return Note(
             str(found["profile"]),
             str(found["version"]),
             str(found["reason"]),
             str(found["by"]),
-            float(found["at"]),
+            at,
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, OverflowError, KeyError, TypeError, RecursionError):
         return None
 
 
@@ -66,6 +70,10 @@ def promote(path: Path, profile: Profile, note: Note) -> Path | None:
     ProfileError
         If the folder cannot be written.
     """
+    before = read_note(path)
+    if before is not None and note.at <= before.at:
+        # The clock was set back; the newer note is dated after the older one all the same.
+        note = replace(note, at=math.nextafter(before.at, math.inf))
     kept = _keep(path, profile)
     _write(note_path(path), json.dumps(asdict(note), ensure_ascii=False, indent=2) + "\n")
     if kept is not None or not path.exists():

@@ -17,6 +17,7 @@ from drift_exporter.errors import StoreError
 
 if TYPE_CHECKING:
     from drift_exporter.audit import Entry, Findings
+    from drift_exporter.records import Compared
     from drift_exporter.store import Store
 
 _AT_ONCE = 10_000
@@ -83,9 +84,11 @@ def verify_log(config_file: Path, files: tuple[Path, ...], known: str | None) ->
     """Find what was changed, removed or moved in the audit log; exit code 1 if anything was.
 
     FILES are exports that continue each other; without any, a copy of the store that the config
-    names is verified. Whoever rewrote the whole log from some entry on is found by --hash, or by
-    verifying an earlier export.
+    names is verified, and the records of incidents are held against it. Whoever rewrote the whole
+    log from some entry on is found by --hash, or by verifying an earlier export. An export that
+    begins in the middle needs those before it.
     """
+    records: Compared | None = None
     with errors_end_here():
         if files:
             entries = _Watched(_read(files), known)
@@ -96,23 +99,70 @@ def verify_log(config_file: Path, files: tuple[Path, ...], known: str | None) ->
                 for _ in entries:
                     pass
                 found = store.cases.verify_audit()
+                records = _held(store)
+    missing = known is not None and not entries.seen
+    if files and not missing:
+        _check_enough(found)
     for fault in found.faults[:_SHOWN_FAULTS]:
         click.echo(f"entry {fault.id}: {fault.text}", err=True)
     if len(found.faults) > _SHOWN_FAULTS:
         click.echo(f"… and {len(found.faults) - _SHOWN_FAULTS} more", err=True)
-    missing = known is not None and not entries.seen
     if missing:
         click.echo(f"no entry has the hash {known}: the log was written anew", err=True)
+    for difference in records.differences[:_SHOWN_FAULTS] if records else ():
+        click.echo(difference, err=True)
     if not found.intact or missing:
         click.echo(f"the audit log was changed ({found.entries} entries)", err=True)
         sys.exit(EXIT_FAILED)
-    if not found.entries:
+    if found.entries:
+        click.echo(
+            f"intact: {found.entries} entries, {found.first} to {found.last}; "
+            f"hash of the newest: {entries.last_hash}"
+        )
+    else:
         click.echo("the audit log is empty")
-        return
-    click.echo(
-        f"intact: {found.entries} entries, {found.first} to {found.last}; "
-        f"hash of the newest: {entries.last_hash}"
-    )
+    if records is not None:
+        _tell(records)
+
+
+def _tell(records: "Compared") -> None:
+    """Say whether the records of incidents are those of the log; where they are not, end."""
+    older = f"; {records.left_out} are older than its first entry" if records.left_out else ""
+    if not records.agree:
+        click.echo(
+            f"{records.differing} of {records.records} records of incidents differ from the audit "
+            f"log{older}",
+            err=True,
+        )
+        sys.exit(EXIT_FAILED)
+    if records.records or older:
+        click.echo(f"{records.records} records of incidents agree with it{older}")
+
+
+def _held(store: "Store") -> "Compared":
+    from drift_exporter.reporting import held
+
+    return held(store)
+
+
+def _check_enough(found: "Findings") -> None:
+    """End where exports are not changed but do not suffice."""
+    if not found.entries:
+        click.echo("nothing to verify: no entry is in what was given", err=True)
+        sys.exit(EXIT_FAILED)
+    if _only_later(found):
+        click.echo(
+            f"begins after entry {found.first - 1}: give the exports before it too, the oldest "
+            f"first ({found.entries} entries, which continue each other)",
+            err=True,
+        )
+        sys.exit(EXIT_FAILED)
+
+
+def _only_later(found: "Findings") -> bool:
+    """Whether all that is wrong is that what came before the first entry is not there."""
+    faults = [(fault.id, fault.text.partition(",")[0]) for fault in found.faults]
+    return found.first > 1 and faults == [(found.first, "the log begins here")]
 
 
 class _Watched:

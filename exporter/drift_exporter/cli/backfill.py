@@ -65,7 +65,7 @@ def backfill(
     """
     from drift_exporter.app import load_config, store_url
     from drift_exporter.metrics.families import PAST_FAMILIES
-    from drift_exporter.past_jobs import Look, needed_from, past_job, runs
+    from drift_exporter.past_jobs import Look, past_to_judge
     from drift_exporter.replaying import openmetrics, openmetrics_files
     from drift_exporter.replaying.series import LOOKBACK_SECONDS
 
@@ -83,14 +83,15 @@ def backfill(
             )
         for found in chosen:
             with (
-                work_progress(f"history of {found.name}") as counting,
-                past_job(look, found, needed_from(found, start), end, counting) as ready,
+                past_to_judge(look, found, start, end, pace, work_progress) as ready,
                 work_progress(f"scores of {found.name}") as told,
             ):
+                for line in (ready.thresholds, *ready.notes):
+                    click.echo(line, err=True)
                 past = (
                     (at, snapshot)
-                    for at, snapshot in runs(ready, start, end, pace)
-                    if told((at - start) / (end - start)) is None
+                    for at, snapshot in ready.runs()
+                    if told((at - ready.start) / (ready.end - ready.start)) is None
                 )
                 if output is None:
                     for text in openmetrics(

@@ -21,7 +21,13 @@ from drift_exporter.cli.options import (
     work_progress,
 )
 from drift_exporter.cli.serve import main
-from drift_exporter.config import CALIBRATED, CAN_BE_CALIBRATED, ModelConfig, duration_of
+from drift_exporter.config import (
+    CALIBRATED,
+    CAN_BE_CALIBRATED,
+    ModelConfig,
+    Thresholds,
+    duration_of,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -57,8 +63,9 @@ def calibrate(
     """Calibrate thresholds on the past and print what they promise.
 
     For every column: the threshold of a usual window, the false alarms that it is expected to
-    make in 90 days, the smallest shift that is found, and whether it is too noisy to be
-    monitored alone. Models are calibrated here as if their thresholds were all `calibrated`.
+    make in 90 days, the smallest shift that is found (all windows must agree), and whether it is
+    too noisy to be monitored alone. Models are calibrated here as if their thresholds were all
+    `calibrated`.
     """
     from rich.console import Console
 
@@ -67,12 +74,18 @@ def calibrate(
     from drift_exporter.calibration_text import powers, summary
     from drift_exporter.lookback import made_anew
     from drift_exporter.past_jobs import Look, past_job
+    from drift_exporter.statistics.calibration import Method
 
     console = Console(soft_wrap=True, highlight=False)
     with errors_end_here(), tempfile.TemporaryDirectory(prefix="drift-exporter-") as folder:
         config = load_config(config_file, os.environ)
-        now = moment_of(until, "--to") if until else time.time()
-        look = Look(config, Path(folder), time.time(), history_url(history, store_url(config)))
+        today = time.time()
+        now = moment_of(until, "--to") if until else today
+        if now > today:
+            raise click.BadParameter(
+                f"found {until!r}, expected a time that is past", param_hint="--to"
+            )
+        look = Look(config, Path(folder), today, history_url(history, store_url(config)))
         for found in chosen_models(config, model):
             wanted = _all_calibrated(found, days)
             past = wanted.calibration.history.seconds + wanted.longest_window.seconds
@@ -92,13 +105,19 @@ def calibrate(
                     path = output / f"{found.name}.json"
                     path.write_text(made.to_json(), encoding="utf-8")
                     console.print(f"{path}: written; name it in calibration.file", markup=False)
+                    if made.leading.method is Method.ANALYTIC:
+                        console.print(
+                            "warning: it is analytic; named in the config it stays so, however "
+                            "long the history becomes",
+                            markup=False,
+                        )
 
 
 def _print_table(console: "Console", found: "list[ColumnPower]") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from drift_exporter.calibration_text import table
+    from drift_exporter.calibration_text import LEGEND, table
 
     rows = table(found)
     if not rows:
@@ -109,6 +128,7 @@ def _print_table(console: "Console", found: "list[ColumnPower]") -> None:
     # A file or a pipe has no width: nothing may be cut off there.
     wide = console if sys.stdout.isatty() else Console(width=200, highlight=False)
     wide.print(shown, markup=False)
+    console.print(LEGEND, markup=False)
 
 
 def _all_calibrated(model: ModelConfig, days: float | None) -> ModelConfig:
@@ -116,7 +136,23 @@ def _all_calibrated(model: ModelConfig, days: float | None) -> ModelConfig:
     settings = model.calibration.model_copy(update={"file": None})
     if days is not None:
         settings = settings.model_copy(update={"history": duration_of(days * 86400)})
-    update: dict[str, object] = {"calibration": settings}
-    if not model.calibrates:
-        update["thresholds"] = dict.fromkeys(CAN_BE_CALIBRATED, CALIBRATED)
-    return model.model_copy(update=update)
+    features = {
+        name: one.model_copy(update={"thresholds": _without_fixed(one.thresholds)})
+        for name, one in model.features.overrides.items()
+    }
+    return model.model_copy(
+        update={
+            "calibration": settings,
+            "thresholds": {**model.thresholds, **dict.fromkeys(CAN_BE_CALIBRATED, CALIBRATED)},
+            "features": model.features.model_copy(update={"overrides": features}),
+        }
+    )
+
+
+def _without_fixed(thresholds: Thresholds) -> Thresholds:
+    """A column's own thresholds, but those in whose place a calibrated one may stand."""
+    return {
+        statistic: found
+        for statistic, found in thresholds.items()
+        if found is None or statistic not in CAN_BE_CALIBRATED
+    }

@@ -1,22 +1,37 @@
 """incidents: list them, look at one, and say what is done about it."""
 
-import json
+import unicodedata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from drift_exporter.cli.asking import asking, exporter_of, part, shown
+from drift_exporter.cli.asking import AskingError, asking, exporter_of, part
 from drift_exporter.cli.copies import copied_store
+from drift_exporter.cli.incident_text import (
+    cell,
+    listed,
+    print_action,
+    print_actions,
+    print_head,
+    print_json,
+    print_steps,
+    print_table,
+    table_of,
+)
 from drift_exporter.cli.options import CONFIG_FILE, errors_end_here
 from drift_exporter.cli.serve import main
 from drift_exporter.errors import ConfigError
-from drift_exporter.incident import State
+from drift_exporter.incident import ALERTMANAGER, State
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from drift_exporter.config.access import Access
 
 API = "/api/v1"
+EXPORTER = "drift-exporter"
+"""The actor of what the exporter does by itself."""
+
+_LONGEST_NAME = 100
 _ID = click.IntRange(min=1)
 _FORMAT = click.option(
     "--format",
@@ -63,18 +78,18 @@ def list_incidents(
         exporter = exporter_of(url, token_file)
         found = exporter.document(f"{API}/incidents", model=model, state=states, limit=limit)
     if form == "json":
-        _print_json(found)
+        print_json(found)
         return
-    listed = _listed(found)
-    if not listed:
+    all_found = listed(found)
+    if not all_found:
         click.echo("no incidents")
         return
-    table = _table("id", "model", "severity", "state", "opened", "what", "title")
-    for one in listed:
+    table = table_of("id", "model", "severity", "state", "opened", "what", "title")
+    for one in all_found:
         row = [one.get(key) for key in ("id", "model", "severity", "state", "opened")]
         what = one.get("classification") or one.get("cause")
-        table.add_row(*map(_cell, [*row, what, one.get("title")]))
-    _print(table)
+        table.add_row(*map(cell, [*row, what, one.get("title")]))
+    print_table(table)
 
 
 @incidents.command("show")
@@ -86,55 +101,11 @@ def show_incident(url: str, token_file: Path | None, incident: int, form: str) -
     with errors_end_here():
         found = exporter_of(url, token_file).document(f"{API}/incidents/{incident}")
     if form == "json":
-        _print_json(found)
+        print_json(found)
         return
-    _print_head(found)
-    actions = _listed(found, "actions")
-    if actions:
-        click.echo()
-        table = _table("action", "name", "state", "needs", "answered", "why")
-        for one in actions:
-            needs = ", ".join(str(need or "any approver") for need in one.get("needs") or ())
-            answers = ", ".join(
-                f"{each.get('who')}: {each.get('decision')}" for each in _listed(one, "approvals")
-            )
-            row = [one.get("id"), one.get("name"), one.get("state"), needs, answers]
-            table.add_row(*map(_cell, [*row, one.get("reason")]))
-        _print(table)
-    steps = _listed(found, "steps")
-    if steps:
-        click.echo()
-        table = _table("when", "who", "what", "told")
-        for one in steps:
-            row = [one.get("at"), one.get("actor"), one.get("kind"), one.get("text")]
-            table.add_row(*map(_cell, row))
-        _print(table)
-
-
-def _print_head(found: Any) -> None:
-    analysis = found.get("analysis") or {}
-    click.echo(f"incident {_cell(found.get('id'))} of {_cell(found.get('model'))}")
-    lines = {
-        "what": analysis.get("headline") or found.get("title"),
-        "state": f"{found.get('state')}, {found.get('severity')}",
-        "kind": found.get("classification") or found.get("cause"),
-        "opened": found.get("opened"),
-        "taken": _by(found, "acknowledged"),
-        "resolved": found.get("resolved"),
-        "closed": _by(found, "closed"),
-        "first": analysis.get("recommendation"),
-        "now": ", ".join(found.get("possible") or ()),
-    }
-    for name, value in lines.items():
-        if value:
-            click.echo(f"  {name:<9} {_cell(value)}")
-    for note in analysis.get("notes") or ():
-        click.echo(f"  - {_cell(note)}")
-
-
-def _by(found: Any, key: str) -> str:
-    when, who = found.get(key), found.get(f"{key}_by")
-    return f"{when} by {who}" if when else ""
+    print_head(found)
+    print_actions(found)
+    print_steps(found)
 
 
 @incidents.command("ack")
@@ -169,8 +140,18 @@ def resolve(url: str, token_file: Path | None, incident: int, text: str) -> None
 @click.argument("incident", type=_ID)
 @_TEXT
 def close(url: str, token_file: Path | None, incident: int, text: str) -> None:
-    """Close a resolved incident; alerts open a new one from then on."""
+    """Close a resolved incident; alerts that begin anew open a new one.
+
+    Alerts of it that still fire are not taken up again: the command warns of them.
+    """
     _move(url, token_file, incident, "close", text)
+    firing = _still_firing(url, token_file, incident)
+    if firing:
+        click.echo(
+            f"warning: alerts of it still fire ({firing}); they are not taken up again before "
+            "they end and begin anew",
+            err=True,
+        )
 
 
 @incidents.command("note")
@@ -191,7 +172,7 @@ def analyse(url: str, token_file: Path | None, incident: int) -> None:
         exporter = exporter_of(url, token_file)
         exporter.do(f"{API}/incidents/{incident}/analyse", {})
         found = exporter.document(f"{API}/incidents/{incident}")
-    _print_head(found)
+    print_head(found)
 
 
 @incidents.command("approve")
@@ -239,7 +220,7 @@ def request(url: str, token_file: Path | None, incident: int, name: str) -> None
     with errors_end_here():
         exporter = exporter_of(url, token_file)
         found = exporter.do(f"{API}/incidents/{incident}/actions/{part(name)}", {})
-    _print_action(found)
+    print_action(found)
 
 
 @incidents.command("link")
@@ -253,15 +234,22 @@ def request(url: str, token_file: Path | None, incident: int, name: str) -> None
 def link(config_file: Path, action: int, decision: str, who: str, group: str) -> None:
     """Print a signed link, with which somebody answers an action without a token.
 
-    It is for the exporter's own machine, as it needs the key in its data_dir: whoever can make
-    links can answer in any name. A link counts once, and until the action expires.
+    It is for the exporter's own machine, as it needs the key in its data_dir, or in the
+    --storage.path that is given before the command: whoever can make links can answer in any
+    name but those that access has. Those are for one of the person's own groups alone. A link
+    counts once, and until the action expires.
     """
     import time
 
     from drift_exporter.desk import Desk, Settings
     from drift_exporter.incidents.links import link_key
 
+    who, group = who.strip(), group.strip() or group
+    _check_text(who, "--who")
+    if group:
+        _check_text(group, "--group")
     with errors_end_here(), copied_store(config_file, "maker of links") as (config, store):
+        _check_stranger(config.access, who, group)
         address = config.response.public_url.rstrip("/")
         if not address:
             raise ConfigError(
@@ -273,61 +261,53 @@ def link(config_file: Path, action: int, decision: str, who: str, group: str) ->
     click.echo(f"{address}/approve?link={text}")
 
 
+def _check_text(text: str, hint: str) -> None:
+    """Make sure that a name is one line that people can tell from those of programs."""
+    if not text.strip() or not text.isprintable() or len(text) > _LONGEST_NAME:
+        raise click.BadParameter(
+            f"expected at most {_LONGEST_NAME} characters on one line, not blank", param_hint=hint
+        )
+    if _same(text) in (EXPORTER, ALERTMANAGER):
+        raise click.BadParameter(f"{text!r} is no person", param_hint=hint)
+
+
+def _check_stranger(access: "Access", who: str, group: str) -> None:
+    """Make sure that a link lends nobody who is known a group that they do not have."""
+    for person in (*access.tokens, *access.users):
+        if _same(person.name) == _same(who) and group not in person.groups:
+            groups = ", ".join(person.groups)
+            raise ConfigError(
+                f"access knows {person.name!r}, who answers with a token or password of their "
+                "own" + (f"; a link may be for one of their groups: {groups}" if groups else "")
+            )
+
+
+def _same(name: str) -> str:
+    """What is the same for names that read alike."""
+    return unicodedata.normalize("NFKC", name).strip().casefold()
+
+
+def _still_firing(url: str, token_file: Path | None, incident: int) -> str:
+    """Names of the alerts of an incident that still fire."""
+    try:
+        found = exporter_of(url, token_file).document(f"{API}/incidents/{incident}")
+    except AskingError:
+        # It is closed; of no use is only the look at what is left.
+        return ""
+    names = [one.get("name") for one in listed(found, "alerts") if one.get("status") == "firing"]
+    return ", ".join(cell(name) for name in dict.fromkeys(names))
+
+
 def _move(url: str, token_file: Path | None, incident: int, move: str, text: str) -> None:
     with errors_end_here():
         exporter = exporter_of(url, token_file)
         found = exporter.do(f"{API}/incidents/{incident}/{move}", {"text": text})
     state = found.get("state") if isinstance(found, dict) else None
-    click.echo(f"incident {incident}: {_cell(state) or 'done'}")
+    click.echo(f"incident {incident}: {cell(state) or 'done'}")
 
 
 def _decide(url: str, token_file: Path | None, action: int, decision: str, note: str) -> None:
     with errors_end_here():
         exporter = exporter_of(url, token_file)
         found = exporter.do(f"{API}/actions/{action}/{decision}", {"text": note})
-    _print_action(found)
-
-
-def _print_action(found: Any) -> None:
-    answers = len(_listed(found, "approvals"))
-    needed = len(found.get("needs") or ())
-    click.echo(
-        f"action {_cell(found.get('id'))} ({_cell(found.get('name'))}): "
-        f"{_cell(found.get('state'))}, {answers} of {needed} answered"
-    )
-
-
-def _listed(found: Any, key: str = "incidents") -> list[dict[str, Any]]:
-    """The documents of a list, bare or under its key."""
-    inside = found.get(key) if isinstance(found, dict) else found
-    return [one for one in inside or () if isinstance(one, dict)]
-
-
-def _cell(value: object) -> str:
-    text = shown(value)
-    # To the second, as people read it.
-    return f"{text[:10]} {text[11:19]} UTC" if _is_time(text) else text
-
-
-def _is_time(text: str) -> bool:
-    return len(text) >= 20 and text[4:5] + text[7:8] + text[10:11] == "--T" and text[-1] == "Z"
-
-
-def _table(*columns: str) -> "Table":
-    from rich.table import Table
-
-    return Table(*columns, box=None, pad_edge=False)
-
-
-def _print(table: "Table") -> None:
-    import sys
-
-    from rich.console import Console
-
-    # A file or a pipe has no width: nothing may be cut off there.
-    width = None if sys.stdout.isatty() else 240
-    Console(width=width, highlight=False, markup=False, emoji=False).print(table)
-
-
-def _print_json(found: Any) -> None:
-    click.echo(json.dumps(found, ensure_ascii=False, indent=2))
+    print_action(found)

@@ -1,14 +1,14 @@
 """profile build, show, diff and promote: the reference as bins and counts."""
 
-import getpass
 import os
+import pwd
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from drift_exporter.cli.asking import AskingError, asking, exporter_of
+from drift_exporter.cli.asking import AskingError, asking, exporter_of, part, shown
 from drift_exporter.cli.options import (
     CONFIG_FILE,
     MODEL,
@@ -117,7 +117,11 @@ def profile_promote(
     The old profile is kept beside it, named by its hash. The exporter links the model's open
     drift incident to the new version and profile, writes both to the audit log, and is quiet on
     the model's drift for response.quiet_after_promotion. Where no exporter runs, it does so at
-    its next start.
+    its next start. An exporter that was started with --storage.path needs the same one given
+    before this command.
+
+    Where the exporter has noticed the new version before, as the config has it, who promoted it
+    and why are added.
     """
     from drift_exporter.config_file import load
     from drift_exporter.profiles import existing_profile, profile_path
@@ -135,11 +139,11 @@ def profile_promote(
         click.echo(f"{path}: profile {new.hash}, version {version}")
         if kept is not None:
             click.echo(f"{kept}: the profile before it")
-        if _tell(exporter):
-            click.echo(f"{url}: told")
+        if _reload(exporter):
+            click.echo(f"{url}: {_in_force(exporter, model, new)}")
 
 
-def _tell(exporter: "Exporter") -> bool:
+def _reload(exporter: "Exporter") -> bool:
     """Have a running exporter take the profile up; whether one runs."""
     try:
         exporter.text("/-/reload", method="POST")
@@ -152,6 +156,34 @@ def _tell(exporter: "Exporter") -> bool:
             "restart it, or give the command again"
         ) from error
     return True
+
+
+def _in_force(exporter: "Exporter", model: str, profile: "Profile") -> str:
+    """What can be said of an exporter after its reload.
+
+    Raises
+    ------
+    AskingError
+        If it goes on with another profile, or knows no such model.
+    """
+    try:
+        found = exporter.document(f"/api/v1/models/{part(model)}")
+    except AskingError as error:
+        if error.code in (401, 403):
+            return "reloaded"
+        raise AskingError(
+            f"the profile is in place, and the exporter was reloaded, but does not tell of model "
+            f"{model!r} ({error})"
+        ) from error
+    running = found.get("reference_hash") if isinstance(found, dict) else None
+    if running == "":
+        return "reloaded; it has no profile in force before the model's next run"
+    if running != profile.hash:
+        raise AskingError(
+            f"the exporter runs with profile {shown(running) or 'none'}, not {profile.hash}: is "
+            "--storage.path the same, or data_dir? Its log may say more"
+        )
+    return "told"
 
 
 def _check_promotion(model: "ModelConfig", profile: "Profile", version: str) -> None:
@@ -175,9 +207,9 @@ def _check_promotion(model: "ModelConfig", profile: "Profile", version: str) -> 
 
 
 def _user() -> str:
-    """Who gives the command, as far as the system knows."""
+    """Who gives the command, as the system knows: the environment may say anything."""
     try:
-        return getpass.getuser()
-    except (OSError, KeyError):
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
         # A container's user need not have a name.
         return f"uid {os.getuid()}"

@@ -90,12 +90,14 @@ def replay(
             for path in (config_file, against)
             if path is not None
         ]
-    click.echo(render(outcomes[0]), nl=False)
+    for place, (thresholds, outcome) in enumerate(outcomes):
+        if place:
+            click.echo(f"\n{against}\n")
+        click.echo("\n".join(thresholds))
+        click.echo(render(outcome), nl=False)
     if len(outcomes) > 1:
-        click.echo(f"\n{against}\n")
-        click.echo(render(outcomes[1]), nl=False)
         click.echo()
-        click.echo(compare(*outcomes), nl=False)
+        click.echo(compare(*(outcome for _, outcome in outcomes)), nl=False)
 
 
 def _outcome(
@@ -106,11 +108,11 @@ def _outcome(
     step_seconds: int | None,
     rule_file: Path | None,
     alertmanager_config: Path | None,
-) -> "Outcome":
+) -> "tuple[list[str], Outcome]":
     from drift_exporter.app import load_config, store_url
     from drift_exporter.config_file import dump_yaml, load_yaml
     from drift_exporter.cron import longest_gap_seconds
-    from drift_exporter.past_jobs import Look, needed_from, past_job, runs
+    from drift_exporter.past_jobs import Look, past_to_judge
     from drift_exporter.replaying import replay as replayed
     from drift_exporter.rules import example_config, generate
 
@@ -131,15 +133,17 @@ def _outcome(
         look = Look(config, folder, now, history_url(history, store_url(config)))
         pasts = []
         for found in chosen_models(config, model):
-            with work_progress(f"history of {found.name}") as counting:
-                job = stack.enter_context(
-                    past_job(look, found, needed_from(found, start), end, counting)
-                )
-            pasts.append(runs(job, start, end, step_seconds))
+            past = stack.enter_context(
+                past_to_judge(look, found, start, end, step_seconds, work_progress)
+            )
+            for note in past.notes:
+                click.echo(note, err=True)
+            pasts.append(past)
         told = stack.enter_context(work_progress("replay"))
         merged = (
             run
-            for run in heapq.merge(*pasts, key=lambda run: run[0])
+            for run in heapq.merge(*(past.runs() for past in pasts), key=lambda run: run[0])
             if told((run[0] - start) / (end - start)) is None
         )
-        return replayed(merged, rules, alerting, folder / "prometheus")  # type: ignore[arg-type]
+        outcome = replayed(merged, rules, alerting, folder / "prometheus")  # type: ignore[arg-type]
+        return [past.thresholds for past in pasts], outcome

@@ -6,6 +6,8 @@ import signal
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ Exit codes: 0 fine, 1 config, profile, store or address cannot be used,
 2 wrong arguments, 3 a run failed, 4 drift at the severity of --fail-on.
 Every option can be set by an environment variable: --web.listen-address is
 DRIFT_EXPORTER_WEB_LISTEN_ADDRESS.
+--config.file and --storage.path count for a command that they are given before.
 """
 
 
@@ -68,7 +71,7 @@ DRIFT_EXPORTER_WEB_LISTEN_ADDRESS.
     "--storage.path",
     type=click.Path(file_okay=False),
     default=None,
-    help="Folder for the store and the profiles; stronger than data_dir.",
+    help="Folder for the store and the profiles, of commands too; stronger than data_dir.",
 )
 @option("--shard", default="0/1", help="I/N: only models whose name's hash is I modulo N.")
 @option(
@@ -96,6 +99,7 @@ def main(context: click.Context, /, **options: Any) -> None:
     """
     logs.setup(options["log_level"], options["log_format"])
     context.obj = options
+    context.with_resource(_moved(options["storage_path"]))
     if context.invoked_subcommand is not None:
         if context.get_parameter_source("config_file") is not ParameterSource.DEFAULT:
             # Given before the command, it is meant for the command.
@@ -134,7 +138,7 @@ def _serve(options: dict[str, Any]) -> None:
                 parse_duration(options["config_auto_reload_interval"]).seconds if auto else None
             ),
         ),
-        _environ(options),
+        os.environ,
         progress=profile_progress,
     )
     signal.signal(signal.SIGTERM, lambda *_: app.stop_soon())
@@ -147,9 +151,16 @@ def _serve(options: dict[str, Any]) -> None:
         app.stop()
 
 
-def _environ(options: dict[str, Any]) -> dict[str, str]:
-    moved = options["storage_path"]
-    return {**os.environ, **({STORAGE_PATH: moved} if moved else {})}
+@contextmanager
+def _moved(storage: str | None) -> Iterator[None]:
+    """Have every config be loaded with this folder, by commands too; None leaves all as it is."""
+    before = os.environ.get(STORAGE_PATH)
+    os.environ.update({STORAGE_PATH: storage} if storage else {})
+    try:
+        yield
+    finally:
+        os.environ.pop(STORAGE_PATH, None)
+        os.environ.update({STORAGE_PATH: before} if before is not None else {})
 
 
 def _shard(text: str) -> tuple[int, int]:

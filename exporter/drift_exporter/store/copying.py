@@ -26,7 +26,10 @@ def readable_copy(url: str, folder: Path) -> str:
         return url
     path = Path(place.database)
     if not path.exists():
-        raise StoreError(f"{path}: there is no store; take the history from the source")
+        raise StoreError(
+            f"{path}: there is no store; give the config of the exporter, and before the command "
+            "its --storage.path"
+        )
     copy = folder / "copy.db"
     try:
         with (
