@@ -4,6 +4,7 @@ One story is stored once: a model with fixed thresholds, one with calibrated one
 an incident that two people approved a retraining for, one that nobody looked at, a changed profile.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drift_exporter.answering import approve
 from drift_exporter.config import Config
 from drift_exporter.errors import IncidentError
 from drift_exporter.incident import (
@@ -24,6 +26,7 @@ from drift_exporter.incident import (
     ActionState,
     Alert,
     Incident,
+    Step,
     acknowledge,
     close,
     note,
@@ -35,6 +38,7 @@ from drift_exporter.reporting import CaseReport, SpanReport, facts, render, repo
 from drift_exporter.reporting.evidence import evidence
 from drift_exporter.reporting.rendering import markdown_text
 from drift_exporter.reporting.watching import watched
+from drift_exporter.responding import ACTOR, step_of
 from drift_exporter.snapshot import Run
 from drift_exporter.store import Store, open_store
 
@@ -44,6 +48,8 @@ NOW = 1_800_000_000.0
 
 SINCE, UNTIL = NOW - 7 * DAY, NOW
 EVIL = "<script>alert(1)</script>|`*_[x](http://evil)\n# head"
+
+OUTCOME: dict[str, Any] = {"status": 204, "attempts": 2, "answer": "done"}
 
 ANALYSIS: dict[str, Any] = {
     "classification": "covariate_shift",
@@ -180,18 +186,23 @@ def _tell(store: Store) -> None:
     first = _incident(store, alert("credit", opened, summary=EVIL), opened + 30)
     with store.cases.writing("story") as tx:
         found = replace(first, classification="covariate_shift", analysis=ANALYSIS)
+        tx.save_evidence(first.id, opened + 50, "counts")
+        tx.record(first.id, analysed_step(opened + 50, "counts"))
         taken, step = acknowledge(found, "ann", opened + 600, "looking")
         tx.record(taken.id, step)
         told, step = note(taken, "bob", opened + 700, EVIL)
         tx.record(told.id, step)
         tx.save(told)
-        tx.save_evidence(told.id, opened + 50, "counts")
         action = tx.save_action(_retraining(told.id, opened))
-        tx.approve(action.id, "ann", ("science",), "approve", opened + 900, "seen the bins")
-        tx.approve(action.id, "carl", ("clinic",), "approve", opened + 1000)
-        outcome = {"outcome": {"status": 204, "attempts": 2, "answer": "done"}}
-        waiting = {ActionState.WAITING}
-        tx.move_action(action.id, waiting, ActionState.SUCCEEDED, opened + 1100, outcome)
+        proposed = step_of(action, opened + 60, ACTOR, "action_proposed", "asked", action.detail)
+        tx.record(told.id, proposed)
+    approve(store.cases, 1, "ann", ("science",), "approve", opened + 900, "seen the bins")
+    approve(store.cases, 1, "carl", ("clinic",), "approve", opened + 1000)
+    with store.cases.writing("outcome") as tx:
+        approved, at = {ActionState.APPROVED}, opened + 1100
+        tx.move_action(action.id, approved, ActionState.SUCCEEDED, at, {"outcome": OUTCOME})
+        done = step_of(action, at, ACTOR, "action_succeeded", "done", OUTCOME)
+        tx.record(told.id, done)
         body = {"profile": "abcdef", "previous_profile": "123456", "text": "profile abcdef"}
         tx.audit(opened + 5000, "ann", "profile_changed", "model/credit", body)
         tx.audit(opened + 5001, "drift-exporter", "verdict_changed", "model/credit", {})
@@ -204,6 +215,16 @@ def _tell(store: Store) -> None:
     _incident(store, alert("churn", NOW - 9 * DAY, NOW - 8 * DAY), NOW - 8 * DAY)  # before the span
     _incident(store, alert("churn", NOW - 3 * DAY), NOW - 3 * DAY)
     receive(store, {"credit"}, [alert("nobody", NOW - DAY)], NOW - DAY)
+
+
+def analysed_step(at: float, counts: str) -> Step:
+    """The step of the analysis."""
+    text = f"{ANALYSIS['headline']} {ANALYSIS['recommendation']}"
+    detail = {
+        "classification": ANALYSIS["classification"],
+        "evidence_sha256": hashlib.sha256(counts.encode()).hexdigest(),
+    }
+    return Step(at, ACTOR, "analysed", text, detail)
 
 
 def _incident(store: Store, found: Alert, now: float) -> Incident:
@@ -225,7 +246,7 @@ def _retraining(incident_id: int, at: float) -> Action:
         updated=at + 60,
         needs=("science", "clinic"),
         reason="the incident was classified",
-        detail={"request": request, "retrain": True, "dry_run": False},
+        detail={"request": request, "retrain": True, "dry_run": False, "mark": "a"},
     )
 
 
@@ -325,7 +346,7 @@ def test_an_incident_is_told_whole(store: Store, config: Config) -> None:
     assert found.analysis == ANALYSIS
     # printf counts | sha256sum
     assert [one.sha256[:8] for one in found.evidence] == ["cdd93696"]
-    assert [step.kind for step in found.timeline][:2] == ["opened", "acknowledged"]
+    assert [step.kind for step in found.timeline][:3] == ["opened", "analysed", "acknowledged"]
     assert [one.who for one in action.approvals] == ["ann", "carl"]
     assert (action.status, action.attempts, action.url) == (204, 2, "https://ci.example.com/hook")
     assert [series.column for series in found.history] == ["income"]

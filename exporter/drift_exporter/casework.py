@@ -27,7 +27,7 @@ from drift_exporter.promoting import noticed, promoted_at
 from drift_exporter.promotion_notes import read_note
 from drift_exporter.reading.opening import open_source
 from drift_exporter.reading.source import Source
-from drift_exporter.reporting import MEDIA_TYPES, report
+from drift_exporter.reporting import MEDIA_TYPES, held, report
 from drift_exporter.reporting.rendering import Format
 from drift_exporter.responder import Responder, Watch, examine_one
 from drift_exporter.responding import Duty
@@ -43,6 +43,9 @@ CONFIG_CHANGED = "config_changed"
 
 VERIFY_SECONDS = 3600.0
 """How often the audit log is verified by itself."""
+
+MOST_HELD = 1000
+"""Newest incidents whose records are held against the log each time: a few seconds' work."""
 
 _Of = TypeVar("_Of", bound=tuple[Any, ...])
 _Number = TypeVar("_Number")
@@ -221,11 +224,21 @@ class Casework:
             self._metrics.promoted(self._promotions())
             head, intact = cases.audit_head(), None
             if time.monotonic() - self._verified > VERIFY_SECONDS or not self._verified:
-                intact = cases.verify_audit().intact
+                intact = self._verify()
                 self._verified = time.monotonic()
             self._metrics.audit(head.id if head else 0, intact)
         except DriftExporterError as error:
             log.error("incidents not counted", extra={"err": str(error)})
+
+    def _verify(self) -> bool:
+        """Whether the audit log is whole, and the newest incidents are as it has them."""
+        found, records = self._store().cases.verify_audit(), held(self._store(), MOST_HELD)
+        if not (found.intact and records.agree):
+            log.error(
+                "audit log not intact",
+                extra={"faults": len(found.faults), "records_differing": records.differing},
+            )
+        return found.intact and records.agree
 
     def _of_ours(self, found: Mapping[_Of, _Number]) -> dict[_Of, _Number]:
         return {of: number for of, number in found.items() if self._ours(of[0])}

@@ -5,6 +5,7 @@ Knows store, config and incidents; never a web page, a command or a clock.
 
 from drift_exporter.reporting.facts import CaseReport, SpanReport
 from drift_exporter.reporting.gathering import facts
+from drift_exporter.reporting.proof import held
 from drift_exporter.reporting.rendering import (
     FORMATS,
     MEDIA_TYPES,
@@ -20,6 +21,7 @@ __all__ = [
     "Format",
     "SpanReport",
     "facts",
+    "held",
     "render",
     "report",
 ]

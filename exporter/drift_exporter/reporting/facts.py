@@ -274,14 +274,30 @@ class ChangeFacts:
 
 @dataclass(frozen=True)
 class IntegrityFacts:
-    """Whether the audit log is as it was written."""
+    """Whether the audit log is as it was written, and the report's incidents as it has them."""
 
     intact: bool
+    """Whether the chain of the log is whole."""
+
     entries: int
     first_id: int
     last_id: int
     head_hash: str
     faults: tuple[str, ...]
+    records: int
+    """Steps, approvals, evidence, actions and incidents that were held against the log."""
+
+    records_differing: int
+    records_left_out: int
+    """Those that are older than the log's first entry: it cannot prove them."""
+
+    differences: tuple[str, ...]
+    """What differs, at most a hundred sentences."""
+
+    @property
+    def proven(self) -> bool:
+        """Whether the log is whole and no record differs from it."""
+        return self.intact and not self.records_differing
 
 
 @dataclass(frozen=True)

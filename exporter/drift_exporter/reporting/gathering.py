@@ -12,6 +12,7 @@ from drift_exporter.audit import PRUNED, Entry
 from drift_exporter.config import CANARY, Config, ModelConfig
 from drift_exporter.errors import IncidentError, StoreError
 from drift_exporter.incident import Incident
+from drift_exporter.records import Compared
 from drift_exporter.reporting.answers import times_of
 from drift_exporter.reporting.cases import alert_facts, case_facts, step_facts
 from drift_exporter.reporting.evidence import evidence
@@ -27,6 +28,7 @@ from drift_exporter.reporting.facts import (
     SpanReport,
 )
 from drift_exporter.reporting.models import model_facts, stale_after_seconds
+from drift_exporter.reporting.proof import Log, all_incidents, last_id
 from drift_exporter.reporting.retrospective import retrospective
 from drift_exporter.reporting.watching import watched
 from drift_exporter.snapshot import Run
@@ -82,8 +84,13 @@ def facts(
 
 
 def _span(store: Store, config: Config, since: float, until: float, now: float) -> SpanReport:
-    changes, verdicts = _log(store, since, until)
-    found = [incident for incident in _incidents(store) if _within(incident, since, until)]
+    last, known, found = last_id(store), set(), []
+    for incident in all_incidents(store):
+        known.add(incident.id)
+        if _within(incident, since, until):
+            found.append(incident)
+    log = Log([incident.id for incident in found])
+    changes, verdicts = _log(store, since, until, log)
     found.sort(key=lambda incident: (incident.opened, incident.id))
     cases = [case_facts(store, config, incident, now) for incident in found]
     unmatched = store.cases.unmatched_alerts(MOST_UNMATCHED)
@@ -100,7 +107,7 @@ def _span(store: Store, config: Config, since: float, until: float, now: float) 
             for model in config.watched
         ),
         changes=changes,
-        integrity=_integrity(store),
+        integrity=_integrity(store, log.held(store) + log.removed(known, last)),
     )
 
 
@@ -114,6 +121,9 @@ def _case(store: Store, config: Config, incident_id: int, now: float) -> CaseRep
     alerts = tuple(alert_facts(alert) for alert in store.cases.alerts(incident_id))
     timeline = tuple(step_facts(step) for step in store.cases.steps(incident_id))
     model = next((m for m in config.watched if m.name == incident.model), None)
+    log = Log([incident_id])
+    for entry in store.cases.audit(limit=None):
+        log.take(entry)
     analysis = dict(incident.analysis) if incident.analysis is not None else None
     drawn = _drawn(analysis) or _labelled([alert.labels for alert in alerts])
     return CaseReport(
@@ -128,22 +138,14 @@ def _case(store: Store, config: Config, incident_id: int, now: float) -> CaseRep
             for at, body in store.cases.evidence(incident_id)
         ),
         history=tuple(_history(store, model, incident, drawn, now)) if model else (),
-        audit_entries=tuple(_entries_of(store, incident_id)),
-        integrity=_integrity(store),
+        audit_entries=log.ids(incident_id),
+        integrity=_integrity(store, log.held(store)),
         retrospective=retrospective(case, alerts, timeline, evidence(analysis)),
     )
 
 
 def _head(kind: str, now: float) -> Head:
     return Head(FORMAT_VERSION, kind, now, f"drift-exporter {__version__}")
-
-
-def _incidents(store: Store) -> Iterator[Incident]:
-    """All incidents, the newest first, a few at a time in memory."""
-    before = None
-    while found := store.cases.incidents(limit=_AT_ONCE, before=before):
-        yield from found
-        before = found[-1].id
 
 
 def _within(incident: Incident, since: float, until: float) -> bool:
@@ -171,12 +173,16 @@ def _runs(store: Store, model: str, since: float) -> Iterator[Run]:
 
 
 def _log(
-    store: Store, since: float, until: float
+    store: Store, since: float, until: float, log: Log
 ) -> tuple[tuple[ChangeFacts, ...], Mapping[str, int]]:
-    """Changes of what is monitored, and changes of verdicts by model, from the audit log."""
+    """Changes of what is monitored, and changes of verdicts by model, from the audit log.
+
+    Every entry goes to ``log`` too: the log is read once.
+    """
     changes = []
     verdicts: dict[str, int] = {}
     for entry in store.cases.audit(limit=None):
+        log.take(entry)
         try:
             if not since <= entry.at < until:
                 continue
@@ -204,22 +210,7 @@ def _short(value: object) -> bool:
     return isinstance(value, str | int | float) and value != ""
 
 
-def _entries_of(store: Store, incident_id: int) -> Iterator[int]:
-    subject = f"incident/{incident_id}"
-    for entry in store.cases.audit(limit=None):
-        # Looked at as text first: of a long log few entries are worth reading.
-        if f'"{subject}"' in entry.text and _subject(entry) == subject:
-            yield entry.id
-
-
-def _subject(entry: Entry) -> str:
-    try:
-        return entry.subject
-    except StoreError:
-        return ""
-
-
-def _integrity(store: Store) -> IntegrityFacts:
+def _integrity(store: Store, held: Compared) -> IntegrityFacts:
     found, head = store.cases.verify_audit(), store.cases.audit_head()
     return IntegrityFacts(
         intact=found.intact,
@@ -228,6 +219,10 @@ def _integrity(store: Store) -> IntegrityFacts:
         last_id=found.last,
         head_hash=head.hash if head else "",
         faults=tuple(f"entry {fault.id}: {fault.text}" for fault in found.faults),
+        records=held.records,
+        records_differing=held.differing,
+        records_left_out=held.left_out,
+        differences=held.differences,
     )
 
 
