@@ -22,7 +22,16 @@ from drift_exporter.answering import approve
 from drift_exporter.casework import Casework
 from drift_exporter.cli import audit, main
 from drift_exporter.config import Config
-from drift_exporter.incident import ActionState, Alert, Step, acknowledge, close, mitigate, note
+from drift_exporter.incident import (
+    ActionState,
+    Alert,
+    Step,
+    acknowledge,
+    analysis_digest,
+    close,
+    mitigate,
+    note,
+)
 from drift_exporter.metrics.incidents import IncidentMetrics
 from drift_exporter.receiving import receive
 from drift_exporter.records import (
@@ -77,7 +86,11 @@ def tell(store: Store) -> None:
         found = replace(tx.get(1), classification="covariate_shift", analysis=ANALYSIS)
         tx.save(found)
         proof = hashlib.sha256(COUNTS.encode()).hexdigest()
-        detail = {"classification": "covariate_shift", "evidence_sha256": proof}
+        detail = {
+            "classification": "covariate_shift",
+            "evidence_sha256": proof,
+            "analysis_sha256": analysis_digest(ANALYSIS),
+        }
         text = "Covariate shift. Retrain."
         tx.record(1, Step(NOW + 10, "drift-exporter", "analysed", text, detail))
     for move, who, at, text in (
@@ -213,6 +226,11 @@ FORGERIES = [
         id="headline",
     ),
     pytest.param([f"{CASE} analysis = '{{}}' WHERE id = 2"], "its analysis", id="an analysis"),
+    pytest.param(
+        [f"{CASE} analysis = replace(analysis, '[]', '[1]') WHERE id = 1"],
+        "its analysis",
+        id="a part of an analysis that no step tells",
+    ),
     pytest.param(
         [f"{CASE} acknowledged_by = 'eve' WHERE id = 1"],
         "its acknowledgement",

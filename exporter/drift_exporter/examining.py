@@ -28,7 +28,7 @@ from drift_exporter.analysis import (
 )
 from drift_exporter.baseline import ALL_ROWS
 from drift_exporter.errors import DriftExporterError
-from drift_exporter.incident import ALERT_NAMES, OUTDATED, Cause, Incident, Step
+from drift_exporter.incident import ALERT_NAMES, OUTDATED, Cause, Incident, Step, analysis_digest
 from drift_exporter.job import Job
 from drift_exporter.judging import judge_window, stored_counts
 from drift_exporter.profile import with_counts
@@ -166,7 +166,8 @@ def keep(
         tx.save_evidence(incident_id, now, body)
         detail = {
             "classification": told["classification"],
-            # So that the audit log proves the evidence too.
+            # So that the audit log proves the analysis and the evidence too.
+            "analysis_sha256": analysis_digest(told),
             "evidence_sha256": hashlib.sha256(body.encode()).hexdigest(),
             "window": found.window,
             "start": found.start,

@@ -3,6 +3,8 @@
 Pure: values in, values out. Knows states and transitions; knows no store, clock or webhook.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -486,6 +488,13 @@ def _evidence(alert: Alert) -> dict[str, Any]:
     }
     kept = ("feature", "output", "window", "segment_by", "segment")
     return {**found, **{label: alert.labels[label] for label in kept if label in alert.labels}}
+
+
+def analysis_digest(analysis: Mapping[str, Any]) -> str:
+    """SHA-256 of an analysis as it was made, in hexadecimal digits."""
+    # What is outdated was not when it was made.
+    made = {key: value for key, value in analysis.items() if key != OUTDATED}
+    return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
 
 
 MOVES: Mapping[str, frozenset[State]] = MappingProxyType(

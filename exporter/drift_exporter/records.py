@@ -20,6 +20,7 @@ from drift_exporter.incident import (
     Incident,
     State,
     Step,
+    analysis_digest,
 )
 
 MOST_TOLD = 100
@@ -332,7 +333,9 @@ class _Comparing:
             body, analysis = entry.body or {}, incident.analysis or {}
             text = f"{analysis.get('headline')} {analysis.get('recommendation')}".strip()
             yield "classification", incident.classification != body.get("classification")
-            yield "analysis", text != body.get("text")
+            made = body.get("analysis_sha256")
+            changed = made is not None and made != analysis_digest(analysis)
+            yield "analysis", changed or text != body.get("text")
         if not analysed and self._whole:
             yield "classification", incident.classification != ""
             yield "analysis", incident.analysis is not None

@@ -139,7 +139,8 @@ AUDIT_INTACT = IncidentFamily(
     "modeldrift_audit_intact",
     "gauge",
     (),
-    "1 if the audit log was whole when it was last verified, else 0; not there before.",
+    "1 if the audit log was whole when it was last verified and the records of incidents agreed "
+    "with it, else 0; not there before.",
 )
 ACKNOWLEDGE_WITHIN = IncidentFamily(
     "modeldrift_incident_acknowledge_within_seconds",
