@@ -1,6 +1,7 @@
 """What a window is compared with: its own past, in whole days, that it never overlaps."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -110,13 +111,86 @@ def test_without_a_past_the_profile_stands_for_it(store: Store, kind: str) -> No
     """A model younger than its gap, or with too few rows yet, is compared with its profile."""
     made = job(store, reference=kind, min_rows=100)
     young = baseline(made, NOON - HOUR, NOON)
-    keep(made, drawn(NOON - 2 * DAY, NOON - 2 * DAY + SLICE, rows=99), NOON - 2 * DAY, NOON)
+    keep(made, drawn(NOON - 9 * DAY, NOON - 9 * DAY + SLICE, rows=99), NOON - 9 * DAY, NOON)
     made.baselines.forget()
     thin = baseline(made, NOON - HOUR, NOON)
 
     for found in (young, thin):
         assert found.counts[ALL_ROWS] is made.profile.counts
         assert (found.start, found.end) == (None, None)
+
+
+@pytest.mark.parametrize("kind", ["rolling", "seasonal"])
+@pytest.mark.parametrize(
+    ("span", "first_row", "reached"),
+    [
+        pytest.param("28d", NOON - 2 * DAY + 11 * HOUR, False, id="half an hour of a night"),
+        pytest.param("28d", NOON - 7 * DAY, False, id="six days before the gap"),
+        pytest.param("28d", NOON - 8 * DAY, True, id="a week before the gap"),
+        pytest.param("3d", NOON - 3 * DAY, False, id="two of three days"),
+        pytest.param("3d", NOON - 4 * DAY, True, id="three of three days"),
+    ],
+)
+def test_a_short_past_is_no_reference(
+    store: Store, kind: str, span: str, first_row: int, reached: bool
+) -> None:
+    """The profile stands in until rows reach back over a week or the span, however far back was
+    counted."""
+    made = job(store, reference={"kind": kind, "span": span})
+    keep(made, drawn(first_row, NOON), MONDAY, NOON)
+
+    found = baseline(made, NOON - HOUR, NOON)
+
+    assert (found.start is not None) is reached
+    assert (found.counts[ALL_ROWS] is made.profile.counts) is not reached
+
+
+@pytest.mark.parametrize("kind", ["rolling", "seasonal"])
+@pytest.mark.parametrize(
+    ("spans", "left_out"),
+    [
+        pytest.param([(10 * DAY, 12 * DAY)], [(10 * DAY, 12 * DAY)], id="two days"),
+        pytest.param(
+            [(10 * DAY + 60, 11 * DAY - 60)], [(10 * DAY, 11 * DAY)], id="slices that are touched"
+        ),
+        pytest.param(
+            [(15 * DAY, 16 * DAY), (10 * DAY, 12 * DAY), (11 * DAY, 13 * DAY)],
+            [(10 * DAY, 13 * DAY), (15 * DAY, 16 * DAY)],
+            id="several, in any order",
+        ),
+        pytest.param(
+            [(-40 * DAY, 8 * DAY), (18 * DAY, 40 * DAY)],
+            [(-40 * DAY, 8 * DAY), (18 * DAY, 40 * DAY)],
+            id="over both ends",
+        ),
+        pytest.param([(-9 * DAY, -8 * DAY), (20 * DAY, 21 * DAY)], [], id="outside"),
+    ],
+)
+def test_known_incidents_are_no_reference(
+    store: Store, kind: str, spans: list[tuple[int, int]], left_out: list[tuple[int, int]]
+) -> None:
+    """What the config excludes is in no past, and the past is what is left."""
+    exclude = [
+        {
+            "start": f"{datetime.fromtimestamp(MONDAY + a, UTC):%Y-%m-%dT%H:%M}",
+            "end": f"{datetime.fromtimestamp(MONDAY + b, UTC):%Y-%m-%dT%H:%M}",
+        }
+        for a, b in spans
+    ]
+    slices = drawn(MONDAY, NOON, regions=("north", "south"))
+    made = job(store, reference={"kind": kind, "span": "14d"}, calibration={"exclude": exclude})
+    keep(made, slices, MONDAY, NOON)
+
+    past = made.baselines._past(NOON - HOUR)
+
+    left = {
+        key: vector
+        for key, vector in slices.items()
+        if not any(MONDAY + a <= key.start < MONDAY + b for a, b in left_out)
+    }
+    assert set(past.totals) == {ALL_ROWS, ("region", "north"), ("region", "south")}
+    for split, found in past.totals.items():
+        assert found.tolist() == total(left, MONDAY + 5 * DAY, MONDAY + 19 * DAY, *split).tolist()
 
 
 def test_slices_that_came_late_count_once_forgotten(store: Store) -> None:

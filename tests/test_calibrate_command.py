@@ -4,6 +4,8 @@ exporter that calibrates itself."""
 import time
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
@@ -15,7 +17,7 @@ from drift_exporter.config import ModelConfig
 from drift_exporter.hindsight import fill
 from drift_exporter.job import Job
 from drift_exporter.profiles import profile_of
-from drift_exporter.promise import from_json
+from drift_exporter.promise import from_json, series_name
 from drift_exporter.reading.opening import open_source
 from drift_exporter.statistics.calibration import Method, Shortage
 from drift_exporter.store import Store, open_store
@@ -143,6 +145,116 @@ def test_a_wrong_file_fails_the_run(tmp_path: Path) -> None:
     assert not samples(done.stdout, "modeldrift_feature_psi")
 
 
+@pytest.mark.parametrize(
+    ("share", "told"),
+    [pytest.param(1.3, True, id="larger"), pytest.param(0.6, False, id="smaller")],
+)
+def test_what_the_table_says_is_found(tmp_path: Path, share: float, told: bool) -> None:
+    """A shift of the printed size is over the thresholds of all windows an hour after it began,
+    though the window of six hours holds five hours of old rows; a smaller one is not."""
+    write(tmp_path)
+    done = called(tmp_path, "calibrate", f"--to={TO}", f"--output={tmp_path}")
+    (age,) = (line.split() for line in done.output.splitlines() if line.startswith("age"))
+    shift = share * float(age[4])
+    assert float(age[4]) > float(age[6])
+    assert "all windows must agree" in done.output
+
+    calm = table(END - DAY, END - HOUR, 150 * 23, seed=6)
+    shifted = table(END - HOUR, END, 150, seed=7, older=shift)
+    pq.write_table(pa.concat_tables([calm, shifted]), tmp_path / "current.parquet")
+    configure(tmp_path, CALIBRATED + "{file: credit.json}")
+    judged = called(tmp_path, "run-once", f"--at={TO}").output
+    scores = samples(judged, "modeldrift_feature_psi")
+    limits = samples(judged, "modeldrift_feature_threshold")
+    over = [scores["age", w] > limits["age", "warning", "psi", w] for w in ("1h", "6h")]
+    assert all(over) is told
+
+
+def test_a_column_has_a_note_only_for_what_is_so(tmp_path: Path) -> None:
+    """A constant is no noisy column, nor is one whose windows have too few rows."""
+    write(tmp_path)
+    for name in ("reference", "current"):
+        rows = pq.read_table(tmp_path / f"{name}.parquet")
+        rows = rows.append_column("fixed", pa.array(np.ones(rows.num_rows)))
+        pq.write_table(rows, tmp_path / f"{name}.parquet")
+
+    def notes(min_rows: int) -> dict[str, str]:
+        configure(tmp_path, f"min_rows: {min_rows}")
+        done = called(tmp_path, "calibrate", f"--to={TO}")
+        lines = done.output.splitlines()
+        (head,) = (line for line in lines if line.startswith("column"))
+        rows = [line for line in lines if line.startswith((*COLUMNS, "fixed"))]
+        return {line.split()[0]: line[head.index("note") :].strip() for line in rows}
+
+    none = dict.fromkeys(COLUMNS, "")
+    assert notes(400) == {**none, "fixed": "constant"}
+    assert notes(4000) == {**dict.fromkeys(COLUMNS, "too few rows"), "fixed": "constant"}
+
+
+def test_all_thresholds_are_calibrated(tmp_path: Path) -> None:
+    """Fixed thresholds of the model or of a column do not keep it from being calibrated; a column
+    without a threshold stays so."""
+    write(
+        tmp_path,
+        more="thresholds: {psi: {warning: 0.3}, unseen_ratio: calibrated}\n"
+        "    features: {overrides: {age: {thresholds: {psi: {warning: 0.4}}}, "
+        "city: {thresholds: {psi: null}}}}",
+    )
+
+    called(tmp_path, "calibrate", f"--to={TO}", f"--output={tmp_path}")
+
+    written = from_json((tmp_path / "credit.json").read_text())
+    found = {series_name(one.name) for one in written.leading.series}
+    assert found == {
+        *((statistic, name, "", "") for statistic in ("missing_ratio", "unseen_ratio")
+          for name in COLUMNS),
+        *(("psi", name, "", "") for name in COLUMNS if name != "city"),
+        *(("out_of_range_ratio", name, "", "") for name in COLUMNS if name != "city"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("more", "interval", "told"),
+    [
+        pytest.param(
+            "",
+            "12h",
+            "30 evaluations have too few alarm-like episodes; lengthen calibration.history",
+            id="seldom judged",
+        ),
+        pytest.param("min_rows: 4000", "30m", "(min_rows 4000)", id="too few rows"),
+    ],
+)
+def test_an_analytic_form_has_its_own_reason(
+    tmp_path: Path, more: str, interval: str, told: str
+) -> None:
+    """Fifteen days are not called too short."""
+    write(tmp_path, more=more, interval=interval)
+
+    done = called(tmp_path, "calibrate", f"--to={TO}")
+
+    assert "by analytic" in done.output
+    assert told in done.output
+    assert "14 days" not in done.output
+
+
+def test_only_what_stands_out_is_called_an_incident(tmp_path: Path) -> None:
+    """A drift of half a day should be excluded; the noise of calm days should not."""
+    write(tmp_path)
+    calm = called(tmp_path, "calibrate", f"--to={TO}").output
+    assert "most surprising: " in calm
+    assert "exclude it" not in calm
+
+    turn = END - DAY // 2
+    rows = pq.read_table(tmp_path / "current.parquet")
+    before = rows.slice(0, rows.num_rows - 150 * 12)
+    drifted = table(turn, END, 150 * 12, seed=8, older=2.0)
+    pq.write_table(pa.concat_tables([before, drifted]), tmp_path / "current.parquet")
+    told = called(tmp_path, "calibrate", f"--to={TO}").output.splitlines()
+    (found,) = (line for line in told if line.endswith("; exclude it if it was an incident"))
+    assert "age (psi) from 2026-01-19" in found
+
+
 def test_a_short_past_is_said(tmp_path: Path) -> None:
     """Three days calibrate analytically, and the command says why and what to do meanwhile."""
     write(tmp_path, days=3)
@@ -151,6 +263,7 @@ def test_a_short_past_is_said(tmp_path: Path) -> None:
 
     assert "by analytic (history too short), 3.0 days" in done.output
     assert "until there are 14 days" in done.output
+    assert "warning: it is analytic; named in the config it stays so" in done.output
     assert all(column in done.output for column in COLUMNS)
     written = from_json((tmp_path / "credit.json").read_text())
     assert written.leading.reason is Shortage.HISTORY_TOO_SHORT
@@ -159,8 +272,9 @@ def test_a_short_past_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        pytest.param(["--history=store"], 1, "take the history from the source", id="no store"),
+        pytest.param(["--history=store"], 1, "there is no store", id="no store"),
         pytest.param(["--to=noon"], 2, "--to", id="no time"),
+        pytest.param(["--to=2999-01-01"], 2, "a time that is past", id="future"),
         pytest.param(["--days=0"], 2, "--days", id="no days"),
         pytest.param(["--model=x"], 1, "the config has: credit", id="unknown model"),
     ],

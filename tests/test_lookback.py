@@ -1,5 +1,6 @@
 """The look back: what is due when, what it changes, and that its thresholds keep their word."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,14 @@ from drift_exporter.counts import SliceKey, Vector
 from drift_exporter.errors import CalibrationError, RunStoppedError
 from drift_exporter.hindsight import judged
 from drift_exporter.job import Job
-from drift_exporter.lookback import LookedBack, in_force, look_back, made_anew, wanted
+from drift_exporter.jobs import Jobs, _Held
+from drift_exporter.lookback import LookedBack, in_force, look_back, made_anew, put_off, wanted
+from drift_exporter.metrics.exposition import Exposition
+from drift_exporter.metrics.health import Health
 from drift_exporter.profile import NumericBins, Profile
-from drift_exporter.promise import ModelCalibration, SelfTest, SeriesName
+from drift_exporter.promise import ModelCalibration, SelfTest, SeriesName, from_json
+from drift_exporter.scheduler import Ticket
+from drift_exporter.snapshot import Board, Snapshot
 from drift_exporter.statistics.baselines import Kind
 from drift_exporter.statistics.calibration import Method, Shortage
 from drift_exporter.store import Store, open_store
@@ -98,28 +104,185 @@ def test_what_is_due(
     assert wanted(made, NOW) is due
 
 
+SPAN = {"start": "2026-01-14T00:00Z", "end": "2026-01-16T00:00Z"}
+"""Two days, from nine days after `MONDAY`."""
+
+
 @pytest.mark.parametrize(
-    "changed",
+    ("first", "changed"),
     [
-        pytest.param({"calibration": {"budget": 5.0}}, id="another budget"),
-        pytest.param({"windows": ["1h", "6h"]}, id="another window"),
-        pytest.param({"min_rows": 500}, id="other rows"),
-        pytest.param({"thresholds": {"psi": "calibrated"}}, id="fewer calibrated thresholds"),
+        pytest.param({}, {"calibration": {"budget": 5.0}}, id="another budget"),
+        pytest.param({}, {"windows": ["1h", "6h"]}, id="another window"),
+        pytest.param({}, {"min_rows": 500}, id="other rows"),
+        pytest.param({}, {"thresholds": {"psi": "calibrated"}}, id="fewer calibrated thresholds"),
         pytest.param(
+            {},
             {"features": {"overrides": {"city": {"thresholds": {"psi": {"warning": 0.2}}}}}},
             id="a column that is fixed now",
         ),
+        pytest.param({}, {"calibration": {"exclude": [SPAN]}}, id="an incident left out"),
+        pytest.param({"calibration": {"exclude": [SPAN]}}, {}, id="an incident taken in"),
+        pytest.param({}, {"calibration": {"history": "21d"}}, id="another history"),
+        pytest.param({}, {"reference": "seasonal"}, id="hours one by one"),
+        pytest.param({"reference": "seasonal"}, {}, id="hours together"),
+        pytest.param(
+            {"reference": "rolling"},
+            {"reference": {"kind": "rolling", "span": "14d"}},
+            id="another span",
+        ),
+        pytest.param(
+            {"reference": "rolling"}, {"reference": {"kind": "rolling", "gap": "0d"}}, id="no gap"
+        ),
     ],
 )
-def test_another_promise_is_calibrated_at_once(store: Store, changed: dict[str, object]) -> None:
-    """What was calibrated for other rules or columns is not kept for the rest of its week."""
-    made = known(counted(store, 28), 1.0, Method.HISTORY, tested=0.1)
-    same = replace(made, model=made.model)
-    other = replace(counted(store, 0, **changed), calibration=made.calibration)
-    keep(made, QUIET, MONDAY - DAY, NOW)
+def test_another_promise_is_calibrated_at_once(
+    store: Store, first: dict[str, object], changed: dict[str, object]
+) -> None:
+    """What was calibrated for other rules, columns or settings is not kept for the rest of its
+    week."""
+    made = known(counted(store, 28, **first), 1.0, Method.HISTORY, tested=0.1)
+    assert made.calibration is not None
+    read = from_json(made.calibration.to_json())
+    same = replace(made, calibration=read)
+    other = replace(counted(store, 0, **changed), calibration=read)
+    keep(made, QUIET, MONDAY - 4 * DAY, NOW)
 
     assert wanted(same, NOW) is False
     assert wanted(other, NOW) is True
+
+
+def test_a_calibration_that_does_not_say_its_settings_is_outdated(store: Store) -> None:
+    """One that an older release stored is made anew at once."""
+    made = known(counted(store, 28), 1.0, Method.HISTORY, tested=0.1)
+    keep(made, QUIET, MONDAY - DAY, NOW)
+    older = replace(made.promise, settings=None)
+
+    assert not wanted(made, NOW)
+    assert wanted(replace(made, calibration=older), NOW)
+
+
+def test_another_effect_holds_without_calibrating(store: Store) -> None:
+    """The smallest effect is no matter of the past: thresholds follow it in the next run."""
+    made = known(counted(store, 28), 1.0, Method.HISTORY, tested=0.1)
+    keep(made, QUIET, MONDAY - DAY, NOW)
+    other = replace(
+        counted(store, 0, calibration={"min_effect": 0.5}), calibration=made.calibration
+    )
+
+    assert not wanted(other, NOW)
+    limits = [newest(one).windows[0].thresholds["psi", "warning"][0] for one in (made, other)]
+    assert limits[0] < 0.5 < limits[1]
+
+
+def newest(made: Job) -> Snapshot:
+    """What a run at `NOW` finds in the stored slices."""
+    return next(judged(made, NOW - SLICE, NOW, SLICE))[1]
+
+
+FIXED = {"features": {"overrides": {"age": {"thresholds": {"psi": {"warning": 0.05}}}}}}
+REGIONS = {"of": profile(segments=("north", "south")), "segments": "region"}
+
+
+def of_north(slices: dict[SliceKey, Vector]) -> dict[SliceKey, Vector]:
+    """The slices as those of a region alone."""
+    return {SliceKey(key.start, "region", "north"): vector for key, vector in slices.items()}
+
+
+@pytest.mark.parametrize(
+    ("settings", "drifting", "waits"),
+    [
+        pytest.param({}, QUIET, False, id="nothing drifts"),
+        pytest.param({}, drawn(NOW - 4 * HOUR, NOW, ages=lambda _: OLDER), True, id="drift"),
+        pytest.param(
+            {}, drawn(NOW - HOUR, NOW, ages=lambda _: OLDER), False, id="not in all windows"
+        ),
+        pytest.param({}, drawn(NOW - HOUR, NOW, missing=0.2), True, id="a fault of the data"),
+        pytest.param(
+            FIXED, drawn(NOW - 4 * HOUR, NOW, ages=lambda _: OLDER), False, id="a fixed threshold"
+        ),
+        pytest.param(
+            REGIONS,
+            of_north(drawn(NOW - 4 * HOUR, NOW, ages=lambda _: OLDER)),
+            True,
+            id="drift of a segment",
+        ),
+        pytest.param(
+            REGIONS,
+            of_north(drawn(NOW - 4 * HOUR, NOW) | drawn(NOW - HOUR, NOW, ages=lambda _: OLDER)),
+            False,
+            id="not in all windows of the segment",
+        ),
+        pytest.param(
+            REGIONS,
+            of_north(drawn(NOW - 4 * HOUR, NOW - HOUR, ages=lambda _: OLDER)),
+            False,
+            id="not in the window that the segment has no rows in",
+        ),
+    ],
+)
+def test_a_drift_is_not_calibrated_away(
+    store: Store, settings: dict[str, Any], drifting: dict[SliceKey, Vector], waits: bool
+) -> None:
+    """While a shipped alert fires, or is about to, the calibration that found it stays; its
+    promise is tested all the same, and the next one is made once the drift is over."""
+    made = known(counted(store, 28, **settings), 8.0, Method.HISTORY, tested=0.1)
+    keep(made, QUIET | drifting, MONDAY - DAY, NOW)
+    seen = newest(made)
+
+    assert put_off(made, NOW, seen) is waits
+    assert wanted(made, NOW, seen) is not waits
+    assert wanted(made, NOW + DAY, seen), "tested"
+    found = look_back(made, Ledger, NOW, newest=seen)
+    assert found.recalibrated is not waits
+    keep(made, QUIET, MONDAY - DAY, NOW)
+    assert wanted(made, NOW, newest(made))
+
+
+def test_what_is_put_off_is_logged_once(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """The jobs say once that a calibration waits, not at each look back, and then make it."""
+    caplog.set_level("INFO", "drift_exporter.jobs")
+    now = int(time.time()) // SLICE * SLICE
+    quiet = drawn(now - 29 * DAY, now)
+    made = job(store, Ledger(), thresholds="calibrated")
+    windows = {w: replace(c, method=Method.HISTORY) for w, c in made.promise.windows.items()}
+    test = SelfTest(now, 0.0, 28.0, in_sample=False)
+    week = replace(made.promise, created=now - 8 * DAY, windows=windows, self_test=test)
+    made = replace(made, calibration=week)
+    board, health = Board(), Health("1", "unknown")
+    jobs = Jobs(store, health, board, Exposition(health.registry, 1000), lambda _: lambda _: None)
+    held = jobs._held["credit"] = _Held(made.model, 900.0, made.source, made)
+    found = []
+    for drifting in (drawn(now - 4 * HOUR, now, ages=lambda _: OLDER), {}, {}):
+        keep(made, quiet | drifting, now - 30 * DAY, now)
+        board.publish(next(judged(made, now - SLICE, now, SLICE))[1])
+        for _ in range(2):
+            jobs._look_back(held, Ticket())
+        found.append(held.job is made)
+
+    assert found == [True, False, False]
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ["calibration put off until no drift is left", "thresholds calibrated"]
+
+
+@pytest.mark.parametrize(
+    ("age", "method", "changed"),
+    [
+        pytest.param(1.0, Method.ANALYTIC, {}, id="analytic until now"),
+        pytest.param(1.0, Method.HISTORY, {"min_rows": 50}, id="made for another config"),
+    ],
+)
+def test_only_a_usable_calibration_waits(
+    store: Store, age: float, method: Method, changed: dict[str, object]
+) -> None:
+    """A first calibration, and one for another config, is made though something drifts."""
+    first = known(counted(store, 28), age, method, tested=0.1)
+    made = replace(counted(store, 0, **changed), calibration=first.calibration)
+    keep(made, QUIET | drawn(NOW - 4 * HOUR, NOW, ages=lambda _: OLDER), MONDAY - DAY, NOW)
+    seen = newest(made)
+
+    assert not put_off(made, NOW, seen)
+    assert wanted(made, NOW, seen)
+    assert not put_off(replace(made, calibration=None), NOW, seen)
 
 
 def looked(made: Job, now: float) -> tuple[LookedBack, Ledger]:
@@ -280,6 +443,66 @@ def test_a_wrong_file_is_named(
     assert str(error.value).startswith(str(path))
 
 
+@pytest.mark.parametrize(
+    ("made_for", "settings", "message"),
+    [
+        pytest.param({"calibration": {"budget": 5}}, {}, "budget was 5, is 1;", id="budget"),
+        pytest.param({"min_rows": 500}, {}, "min_rows was 500, is 100;", id="min_rows"),
+        pytest.param(
+            {"thresholds": {"psi": "calibrated"}},
+            {},
+            "it lacks missing_ratio of 'age' and 4 more;",
+            id="statistics",
+        ),
+        pytest.param({"reference": "seasonal"}, {}, "kind was seasonal, is data;", id="reference"),
+        pytest.param(
+            REGIONS,
+            {**REGIONS, "thresholds": {"missing_ratio": "calibrated"}},
+            "there were segments, there are none;",
+            id="segments",
+        ),
+    ],
+)
+def test_a_file_for_another_config_is_refused(
+    store: Store,
+    tmp_path: Path,
+    made_for: dict[str, Any],
+    settings: dict[str, Any],
+    message: str,
+) -> None:
+    """The promise of a file made for other settings would not hold: the message says which."""
+    path = tmp_path / "reviewed.json"
+    path.write_text(counted(store, 0, **made_for).promise.to_json())
+
+    with pytest.raises(CalibrationError, match=message) as error:
+        in_force(file_job(store, path, **settings))
+    assert str(error.value).startswith(f"{path}: not made for model 'credit'")
+
+
+def test_a_file_for_another_pace_is_refused(store: Store, tmp_path: Path) -> None:
+    """A file holds for the `for` of its interval, which is told once for all windows."""
+    path = tmp_path / "reviewed.json"
+    path.write_text(counted(store, 0).promise.to_json())
+    made = replace(file_job(store, path), interval_seconds=3600.0)
+
+    with pytest.raises(CalibrationError) as error:
+        in_force(made)
+    # Two runs are the interval and a slack of 5 minutes.
+    assert "interval was 900, is 3600; for was 1200, is 3960; keep" in str(error.value)
+    assert str(error.value).count(" for was ") == 1
+
+
+def test_a_file_may_have_more_windows(store: Store, tmp_path: Path) -> None:
+    """Windows that the model has not are left out, and do not lead."""
+    path = tmp_path / "reviewed.json"
+    path.write_text(counted(store, 0, windows=["30m", "1h", "4h", "24h"]).promise.to_json())
+
+    found = in_force(file_job(store, path))
+
+    assert found is not None
+    assert (list(found.windows), found.leading_window) == (["1h", "4h"], "1h")
+
+
 def test_the_past_ends_when_the_look_back_is(store: Store) -> None:
     """Looking back from an earlier time sees nothing of what came after it."""
     made = counted(store, 28)
@@ -342,11 +565,10 @@ def test_the_self_test_counts_what_alerts_would_have_said(store: Store) -> None:
 def test_excluded_incidents_are_not_the_past(store: Store) -> None:
     """An incident that the config excludes changes nothing; one that was left in is told."""
     spoilt = QUIET | drawn(MONDAY + 9 * DAY, MONDAY + 11 * DAY, ages=lambda _: OLDER, seed=5)
-    span = {"start": "2026-01-14T00:00Z", "end": "2026-01-16T00:00Z"}
     found: dict[str, ModelCalibration] = {}
     for name, slices, exclude in (
-        ("clean", QUIET, [span]),
-        ("excluded", spoilt, [span]),
+        ("clean", QUIET, [SPAN]),
+        ("excluded", spoilt, [SPAN]),
         ("left in", spoilt, []),
     ):
         made = counted(store, 0, calibration={"exclude": exclude})
@@ -410,3 +632,54 @@ def test_a_young_model_says_what_it_lacks(store: Store) -> None:
     assert found.leading.history_days == pytest.approx(10)
     assert found.self_test is not None, "ten days are enough for a test"
     assert np.isfinite(found.self_test.alarms_per_90_days)
+
+
+@pytest.mark.parametrize(
+    ("hole", "days", "method"),
+    [
+        pytest.param((4, 24), 8, Method.ANALYTIC, id="eight days around a hole"),
+        pytest.param((4, 12), 20, Method.HISTORY, id="twenty days around a hole"),
+    ],
+)
+def test_days_without_a_row_are_no_history(
+    store: Store, hole: tuple[int, int], days: int, method: Method
+) -> None:
+    """A model that was switched off alarms as often per day as one that was not: its days off
+    are not counted."""
+    made = counted(store, 0, calibration={"budget": 20})
+    first, last = (MONDAY + day * DAY for day in hole)
+    keep(made, {k: v for k, v in QUIET.items() if not first <= k.start < last}, MONDAY, NOW)
+
+    found = made_anew(made, NOW)
+
+    assert (found.leading.method, found.leading.history_days) == (method, days)
+    assert found.self_test is not None
+    assert found.self_test.history_days == days
+    if method is Method.HISTORY:
+        tail = found.leading.tail
+        assert tail.peaks is not None
+        # Its episodes are those of the tail's peaks, and three that were censored.
+        assert tail.rate_per_90_days == pytest.approx((tail.peaks + 3) * 90 / days)
+
+
+def test_a_window_that_never_fills_does_not_lead(store: Store) -> None:
+    """With 24 rows an hour only the day is judged: its past is the calibration's, which is
+    tested on it and stays for its week."""
+    made = counted(store, 0, windows=["1h", "24h"], calibration={"min_effect": 0})
+    keep(made, drawn(MONDAY - 2 * DAY, NOW, rows=6), MONDAY - 2 * DAY, NOW)
+
+    found = made_anew(made, NOW)
+
+    short, day = found.windows["1h"], found.windows["24h"]
+    assert (short.method, short.reason) == (Method.ANALYTIC, Shortage.NO_HISTORY)
+    assert day.method is Method.HISTORY
+    assert found.leading is day
+    ready = replace(made, calibration=found)
+    assert {natural.alpha for natural in ready.naturals.values()} == {day.alpha}
+    later = replace(ready, calibration=found.tested(SelfTest(NOW + 6 * DAY, 0, 28, in_sample=True)))
+    assert not wanted(later, NOW + 6.5 * DAY)
+    loose = {text: replace(one, alpha=0.5) for text, one in found.windows.items()}
+    broken = replace(made, calibration=replace(found, windows=loose))
+    tested = self_tested(broken, history_of(made, NOW), NOW, in_sample=True)
+    assert tested is not None
+    assert tested.alarms_per_90_days > 0

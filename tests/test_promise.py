@@ -20,6 +20,7 @@ from drift_exporter.promise import (
     ModelCalibration,
     SelfTest,
     SeriesName,
+    Settings,
     column_names,
     from_json,
     series_name,
@@ -82,6 +83,15 @@ promises = st.builds(
     st.dictionaries(texts, calibrations(), min_size=1, max_size=2),
     st.none() | calibrations(),
     st.none() | st.builds(SelfTest, numbers, numbers, numbers, st.booleans()),
+    st.none()
+    | st.builds(
+        Settings,
+        numbers,
+        st.lists(st.tuples(st.integers(), st.integers()), max_size=2).map(tuple),
+        texts,
+        numbers,
+        numbers,
+    ),
 )
 
 
@@ -107,7 +117,18 @@ def written() -> str:
         episodes=(Episode(series.name, 3, 9, 5.0, 0.2),),
     )
     test = SelfTest(1.0, 2.0, 28.0, in_sample=True)
-    return ModelCalibration(1.0, "bins", {"1h": one, "4h": one}, one, test).to_json()
+    settings = Settings(28.0 * DAY, ((0, DAY),), "seasonal", 28.0 * DAY, 1.0 * DAY)
+    return ModelCalibration(1.0, "bins", {"1h": one, "4h": one}, one, test, settings).to_json()
+
+
+def test_an_older_calibration_is_still_read() -> None:
+    """What a release wrote that did not keep its settings is read without them."""
+    document = json.loads(written())
+    del document["settings"]
+
+    assert from_json(json.dumps(document)) == dataclasses.replace(
+        from_json(written()), settings=None
+    )
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -276,6 +297,31 @@ def test_fixed_segments_leave_the_budget_alone(store: Store) -> None:
 
     assert made.segments_rule is None
     assert made.promise.budget_per_90_days == made.model.calibration.budget
+
+
+@pytest.mark.parametrize(
+    ("by_history", "leading"),
+    [
+        pytest.param((), "1h", id="none: the shortest"),
+        pytest.param(("4h",), "4h", id="the only one"),
+        pytest.param(("24h", "4h"), "4h", id="the shorter of two"),
+        pytest.param(("1h", "4h", "24h"), "1h", id="all: the shortest"),
+    ],
+)
+def test_the_shortest_window_with_a_history_leads(
+    by_history: tuple[str, ...], leading: str
+) -> None:
+    """A window that never has enough rows must not hide that longer ones know their past."""
+    promise = job(NO_STORE, thresholds="calibrated", windows=["24h", "1h", "4h"]).promise
+    windows = {
+        text: dataclasses.replace(one, method=Method.HISTORY) if text in by_history else one
+        for text, one in promise.windows.items()
+    }
+
+    found = dataclasses.replace(promise, windows=windows)
+
+    assert found.leading_window == leading
+    assert found.leading is windows[leading]
 
 
 def test_all_windows_use_the_alpha_of_the_shortest(store: Store) -> None:

@@ -4,7 +4,7 @@ Knows how a rolling and a seasonal reference follow from stored slices; knows no
 is whole days that end a gap before the window, so it is added up once a day and kept.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +18,11 @@ from drift_exporter.store import Store
 from drift_exporter.verdict import Integers
 
 DAY_SECONDS = 86_400
+
+LEAST_PAST_SECONDS = 7 * DAY_SECONDS
+"""How far the past must reach back before it is the reference, at most the span: half an hour of
+a night is no reference, and weekends are not as other days."""
+
 ALL_ROWS = ("", "")
 
 Split = tuple[str, str]
@@ -27,10 +32,13 @@ SlotRows = dict[Split, Integers]
 
 @dataclass(frozen=True)
 class Past:
-    """The slices of a span, added up."""
+    """The slices of a span, added up, without those of known incidents."""
 
     start: int
     end: int
+    long_enough: bool
+    """Whether there were rows long enough before."""
+
     totals: Mapping[Split, Vector]
     slots: Mapping[Split, NDArray[np.int64]] = field(default_factory=dict)
     """Per slot, ``(48, cells)``; only of a seasonal reference."""
@@ -78,13 +86,15 @@ class Baselines:
         Returns
         -------
         Baseline
-            The profile's own counts where the reference is data, or as long as there is no past.
+            The profile's own counts where the reference is data, or as long as the past does not
+            reach back over a week or the span, whichever is shorter.
         """
         if self._model.reference.kind == "data":
             return self._own
         past = self._past(start)
         total = past.totals.get(ALL_ROWS)
-        if total is None or self._profile.layout.rows(total) < self._model.min_rows:
+        past_rows = 0 if total is None else self._profile.layout.rows(total)
+        if not past.long_enough or past_rows < self._model.min_rows:
             return self._own
         counts = dict(past.totals)
         if self.seasonal:
@@ -114,16 +124,41 @@ class Baselines:
 
     def _added(self, start: int, end: int) -> Past:
         model, profile = self._model, self._profile
-        which = (model.name, profile.bins_hash, model.slice_seconds, start, end)
+        which = (model.name, profile.bins_hash, model.slice_seconds)
+        first = self._store.first_slice(*which)
+        reach = min(LEAST_PAST_SECONDS, end - start)
+        # By whole days: what opens at eight has all of that day.
+        long_enough = first is not None and first // DAY_SECONDS * DAY_SECONDS <= end - reach
+        kept = _without(start, end, model.calibration.excluded, model.slice_seconds)
         if not self.seasonal:
-            return Past(start, end, self._store.sum_slices(*which))
+            totals: dict[Split, Vector] = {}
+            for part in kept:
+                for split, vector in self._store.sum_slices(*which, *part).items():
+                    totals[split] = totals[split] + vector if split in totals else vector
+            return Past(start, end, long_enough, totals)
         slots: dict[Split, NDArray[np.int64]] = {}
-        for key, vector in self._store.read_slices(*which):
-            split = (key.segment_by, key.segment)
-            if split not in slots:
-                slots[split] = np.zeros((SLOTS, vector.size), dtype=np.int64)
-            slots[split][int(slot_of(key.start))] += vector
-        return Past(start, end, {s: by_slot.sum(axis=0) for s, by_slot in slots.items()}, slots)
+        for part in kept:
+            for key, vector in self._store.read_slices(*which, *part):
+                split = (key.segment_by, key.segment)
+                if split not in slots:
+                    slots[split] = np.zeros((SLOTS, vector.size), dtype=np.int64)
+                slots[split][int(slot_of(key.start))] += vector
+        totals = {split: by_slot.sum(axis=0) for split, by_slot in slots.items()}
+        return Past(start, end, long_enough, totals, slots)
+
+
+def _without(
+    start: int, end: int, excluded: Sequence[tuple[int, int]], width: int
+) -> list[tuple[int, int]]:
+    """What is left of a span of slices without those that touch an excluded span."""
+    left = []
+    for first, last in sorted(excluded):
+        if start < first // width * width:
+            left.append((start, min(first // width * width, end)))
+        start = max(start, -(-last // width) * width)
+        if start >= end:
+            return left
+    return [*left, (start, end)]
 
 
 def mixed_counts(

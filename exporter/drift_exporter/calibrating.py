@@ -7,12 +7,13 @@ budget (statistics 3.3).
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drift_exporter.baseline import ALL_ROWS
-from drift_exporter.config import RATES, moment
+from drift_exporter.config import RATES
 from drift_exporter.counts import Layout
 from drift_exporter.errors import CalibrationError
 from drift_exporter.job import Job
@@ -21,6 +22,7 @@ from drift_exporter.promise import (
     ModelCalibration,
     SelfTest,
     SeriesName,
+    Settings,
     column_names,
     series_name,
 )
@@ -49,15 +51,20 @@ class History:
     start: int
     end: int
 
-    @property
+    @cached_property
     def timeline(self) -> Timeline:
-        """Its slices in the order of time."""
-        spans = [
-            (int(moment(one.start) or 0), int(moment(one.end) or 0))
-            for one in self.job.model.calibration.exclude
-        ]
-        width = self.job.model.slice_seconds
-        return Timeline.of(self.start, self.slices, width, excluded=spans)
+        """Its slices in the order of time; days without a row do not lengthen it."""
+        job, width = self.job, self.job.model.slice_seconds
+        with_rows = job.store.slice_starts(
+            job.model.name, job.profile.bins_hash, width, self.start, self.end
+        )
+        return Timeline.of(
+            self.start,
+            self.slices,
+            width,
+            excluded=job.model.calibration.excluded,
+            with_rows=with_rows,
+        )
 
     @property
     def slices(self) -> int:
@@ -132,7 +139,8 @@ def calibrated(
     except StatisticsError as error:
         raise CalibrationError(f"model {job.model.name!r}: {error}") from error
     progress(1.0)
-    return ModelCalibration(now, job.profile.bins_hash, windows, segments)
+    settings = Settings.of(job.model)
+    return ModelCalibration(now, job.profile.bins_hash, windows, segments, settings=settings)
 
 
 def self_tested(
@@ -147,8 +155,10 @@ def self_tested(
     days = timeline.history_days
     if days < 1:
         return None
-    shortest = min(job.model.windows)
-    rule, natural = job.alert_rules[shortest.text], job.naturals[shortest.text]
+    # The windows of a calibration that is outdated may be others than the model's.
+    leading = job.promise.leading_window
+    window = leading if leading in job.alert_rules else min(job.model.windows).text
+    rule, natural = job.alert_rules[window], job.naturals[window]
     ends = evaluation_ends(timeline, rule)
     firing = np.zeros(len(ends), dtype=np.bool_)
     told = _Told(progress, 1)

@@ -10,15 +10,29 @@ import numpy as np
 
 from drift_exporter.calibrating import History
 from drift_exporter.job import Job
-from drift_exporter.limits import Compared
+from drift_exporter.limits import TWO_BINS_EFFECT, Compared
 from drift_exporter.promise import series_name
 from drift_exporter.scoring import kept_bins
+from drift_exporter.statistics.agreement import smallest_agreed_shift
 from drift_exporter.statistics.baselines import Kind
-from drift_exporter.statistics.power import smallest_psi, smallest_shift
+from drift_exporter.statistics.calibration import LEAST_HISTORY_DAYS, Episode, Shortage
+from drift_exporter.statistics.null_law import noise_floor
+from drift_exporter.statistics.power import smallest_psi
+from drift_exporter.statistics.timeline import evaluation_ends
 from drift_exporter.verdict import Floats, Integers
 
 TOO_NOISY_SHIFT = 1.0
 """A column of which not even a shift by one standard deviation is found is too noisy alone."""
+
+TIMES_THE_USUAL = 5.0
+"""So many times the usual PSI may have been an incident; the largest noise of weeks is three."""
+
+LEGEND = (
+    "shift found after: the smallest shift of the mean, in standard deviations, that is over the "
+    "threshold\nso long after it began, nine times in ten; all windows must agree, and an older "
+    "window holds old rows too"
+)
+"""Stands under the table."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +43,9 @@ class WindowPower:
     threshold: float
     """PSI from which the verdict is warning; NaN where the window is never judged."""
 
-    smallest_psi: float
-    """Smallest drift that is found in nine windows of ten."""
-
     smallest_shift: float
-    """The same as a shift of the mean, in standard deviations; infinite where none suffices."""
+    """Smallest shift of the mean, in standard deviations, with which all windows of the model are
+    over their thresholds once it lasts as long as this one; infinite where none suffices."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +62,39 @@ class ColumnPower:
     rhythm: bool
     """Whether hours of the day differ so much that they are compared one by one."""
 
+    constant: bool
+    """Whether the reference has a single value, so that no shift can be told."""
+
     windows: tuple[WindowPower, ...]
 
     @property
+    def judged(self) -> bool:
+        """Whether a usual window has rows enough for a threshold."""
+        return any(not np.isnan(w.threshold) for w in self.windows)
+
+    @property
     def too_noisy(self) -> bool:
-        """Whether no window finds a shift by a standard deviation: not to be monitored alone."""
-        return all(not w.smallest_shift <= TOO_NOISY_SHIFT for w in self.windows)
+        """Whether not even a shift by a standard deviation is found: not to be monitored alone."""
+        found = any(w.smallest_shift <= TOO_NOISY_SHIFT for w in self.windows)
+        return self.judged and not self.constant and not found
+
+    @property
+    def note(self) -> str:
+        """What a person should know of the column."""
+        said = "too noisy alone" if self.too_noisy else ""
+        if self.constant:
+            said = "constant"
+        elif not self.judged:
+            said = "too few rows"
+        return ", ".join(part for part in (said, "daily rhythm" if self.rhythm else "") if part)
 
 
 def usual_rows(history: History, window_seconds: float) -> int:
     """Rows of a usual window: the rows of the history, spread over its slices."""
+    return round(_rows(history) * window_seconds / max(history.end - history.start, 1))
+
+
+def _rows(history: History) -> int:
     job = history.job
     layout = job.profile.layout
     sums = job.store.sum_slices(
@@ -70,8 +105,7 @@ def usual_rows(history: History, window_seconds: float) -> int:
         history.end,
         segment_by="",
     )
-    rows = layout.rows(sums.get(("", ""), layout.zeros()))
-    return round(rows * window_seconds / max(history.end - history.start, 1))
+    return layout.rows(sums.get(("", ""), layout.zeros()))
 
 
 def powers(job: Job, history: History) -> list[ColumnPower]:
@@ -80,27 +114,16 @@ def powers(job: Job, history: History) -> list[ColumnPower]:
     reference = job.reference
     leading = {series_name(one.name): one for one in promise.leading.series}
     sizes = {w.text: usual_rows(history, w.seconds) for w in job.model.windows}
-    found: dict[str, list[WindowPower]] = {}
-    limits = {}
+    limits, wanted = {}, {}
     for window, rows in sizes.items():
         bins = _usual_bins(job, rows)
         n = np.full(len(profile.features), float(rows))
         compared = Compared(bins, n, reference.rows)
         thresholds = job.limits.of_window(compared, reference.rates, job.naturals[window])
         limit = thresholds.get(("psi", "warning"), np.full(n.shape, np.nan))
-        limit = np.where(n >= job.model.min_rows, limit, np.nan)
-        limits[window] = limit
-        least = smallest_psi(limit, bins, n, reference.rows)
-        for i, feature in enumerate(profile.features):
-            shares = job.bins_of(reference.bins, i).astype(np.float64)
-            shift = (
-                float(smallest_shift(limit[i], n[i], reference.rows[i], shares))
-                if np.isfinite(limit[i]) and np.count_nonzero(shares) > 1
-                else np.nan
-            )
-            found.setdefault(feature.name, []).append(
-                WindowPower(window, float(limit[i]), float(least[i]), shift)
-            )
+        limits[window] = np.where(n >= job.model.min_rows, limit, np.nan)
+        wanted[window] = smallest_psi(limits[window], bins, n, reference.rows)
+    shifts = _agreed_shifts(job, wanted)
     shortest = min(job.model.windows).text
     alarms = _alarms(job, limits[shortest], sizes[shortest])
     return [
@@ -109,12 +132,29 @@ def powers(job: Job, history: History) -> list[ColumnPower]:
             omega=one.omega,
             alarms_per_90_days=float(alarms[i]),
             rhythm=one.baseline is Kind.SLOTS,
-            windows=tuple(found[feature.name]),
+            constant=int(np.count_nonzero(reference.bins[i])) < 2,
+            windows=tuple(
+                WindowPower(window, float(limits[window][i]), float(shifts[i, at]))
+                for at, window in enumerate(sizes)
+            ),
         )
         for i, feature in enumerate(profile.features)
         for name, one in leading.items()
         if name.statistic == "psi" and name.column == feature.name
     ]
+
+
+def _agreed_shifts(job: Job, wanted: dict[str, Floats]) -> Floats:
+    """Smallest shift of each column that all windows find, ``(columns, windows)``: after each
+    window's length."""
+    lengths = np.array([window.seconds for window in job.model.windows])
+    value_bins = job.reference.value_bins
+    return smallest_agreed_shift(
+        np.column_stack([wanted[window.text] for window in job.model.windows]),
+        value_bins,
+        job.reference.rows - value_bins.sum(axis=1),
+        np.minimum(lengths[:, np.newaxis] / lengths, 1.0),
+    )
 
 
 def _usual_bins(job: Job, rows: int) -> Integers:
@@ -154,7 +194,18 @@ def summary(job: Job, history: History) -> list[str]:
         f"{leading.history_days:.1f} days of history, {promise.budget_per_90_days:g} false "
         f"alarm(s) in 90 days allowed, alpha 1e-{leading.neg_log10_alpha:.1f}",
     ]
-    if leading.reason:
+    if leading.reason is Shortage.TOO_FEW_EPISODES:
+        evaluations = len(evaluation_ends(history.timeline, leading.rule))
+        lines.append(
+            f"  independent rows are assumed: {evaluations} evaluations have too few alarm-like "
+            "episodes; lengthen calibration.history"
+        )
+    elif leading.reason and leading.history_days >= LEAST_HISTORY_DAYS:
+        lines.append(
+            "  independent rows are assumed: no window of the history has the rows to be judged "
+            f"(min_rows {job.model.min_rows})"
+        )
+    elif leading.reason:
         lines.append(
             "  independent rows are assumed until there are 14 days of history: run in the shadow "
             "of fixed thresholds, then calibrate again"
@@ -169,11 +220,25 @@ def summary(job: Job, history: History) -> list[str]:
         name = series_name(episode.series)
         width = job.model.slice_seconds
         first = history.start + (episode.first_slice + 1) * width
+        advice = "; exclude it if it was an incident" if _is_large(job, history, episode) else ""
         lines.append(
             f"  most surprising: {name.column} ({name.statistic}) from {_time(first)}, PSI "
-            f"{episode.psi:.3f}; exclude it if it was an incident"
+            f"{episode.psi:.3f}{advice}"
         )
     return lines
+
+
+def _is_large(job: Job, history: History, episode: Episode) -> bool:
+    """Whether an episode is worth a look: an effect that matters, well above what is usual."""
+    leading, name = job.promise.leading, series_name(episode.series)
+    effect = job.model.min_effect(name.column)
+    rows = usual_rows(history, leading.rule.window_seconds)
+    bins = _usual_bins(job, rows)[job.profile.layout.index[name.column]]
+    if name.statistic != "psi":
+        bins, effect = np.int64(2), min(effect, TWO_BINS_EFFECT)
+    omega = next(one.omega for one in leading.series if one.name == episode.series)
+    usual = float(noise_floor(bins, rows, max(_rows(history), 1))) + omega
+    return episode.psi > max(effect, TIMES_THE_USUAL * usual)
 
 
 def _time(seconds: float) -> str:
@@ -189,21 +254,18 @@ def table(found: list[ColumnPower]) -> list[list[str]]:
         "column",
         *(f"threshold {w}" for w in windows),
         "false alarms in 90 d",
-        *(f"found within {w}" for w in windows),
+        *(f"shift found after {w}" for w in windows),
         "note",
     ]
     rows = [header]
     for column in found:
-        note = "too noisy alone" if column.too_noisy else ""
-        if column.rhythm:
-            note = f"{note}, daily rhythm".strip(", ")
         rows.append(
             [
                 column.column,
                 *(_number(w.threshold, ".3f") for w in column.windows),
                 _number(column.alarms_per_90_days, ".2g"),
                 *(_shift(w.smallest_shift) for w in column.windows),
-                note,
+                column.note,
             ]
         )
     return rows
@@ -216,4 +278,4 @@ def _number(value: float, form: str) -> str:
 def _shift(value: float) -> str:
     if np.isnan(value):
         return "-"
-    return f"{value:.2f} sd" if np.isfinite(value) else "nothing"
+    return f"{value:.2f} sd" if np.isfinite(value) else "none"

@@ -20,7 +20,7 @@ from drift_exporter.errors import (
     RunStoppedError,
     StoreError,
 )
-from drift_exporter.lookback import in_force, look_back, wanted
+from drift_exporter.lookback import in_force, look_back, put_off, wanted
 from drift_exporter.metrics.exposition import Exposition
 from drift_exporter.metrics.health import Health
 from drift_exporter.profile import Profile
@@ -54,6 +54,8 @@ class _Held:
     interval_seconds: float
     source: Source | None = None
     job: check.Job | None = None
+    put_off: bool = False
+    """Whether a calibration waits for the end of a drift."""
 
 
 class Jobs:
@@ -243,8 +245,12 @@ class Jobs:
 
     def _look_back(self, held: _Held, ticket: Ticket) -> None:
         job, now, model = held.job, time.time(), held.model
+        newest = self._board.get(model.name)
         try:
-            if job is None or not wanted(job, now):
+            if job is None:
+                return
+            self._tell_put_off(held, put_off(job, now, newest))
+            if not wanted(job, now, newest):
                 return
             found = look_back(
                 job,
@@ -253,6 +259,7 @@ class Jobs:
                 ),
                 now,
                 ticket.stopped,
+                newest,
             )
             if not ticket.finish() or self._held.get(model.name) is not held:
                 return
@@ -295,6 +302,11 @@ class Jobs:
                     "neg_log10_alpha": round(leading.neg_log10_alpha, 2),
                 },
             )
+
+    def _tell_put_off(self, held: _Held, waits: bool) -> None:
+        if waits and not held.put_off:
+            log.info("calibration put off until no drift is left", extra={"model": held.model.name})
+        held.put_off = waits
 
     def _look_back_failed(self, name: str, error: DriftExporterError) -> None:
         self._health.calibration_failures.labels(name).inc()

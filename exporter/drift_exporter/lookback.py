@@ -4,21 +4,36 @@ Knows what is due and in which order; never a schedule, a metric or a page.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from drift_exporter.calibrating import calibrated, history_of, self_tested
+from drift_exporter.config import CAN_BE_CALIBRATED, RATES
 from drift_exporter.errors import CalibrationError
 from drift_exporter.hindsight import fill
 from drift_exporter.job import Job
-from drift_exporter.promise import ModelCalibration, column_names, from_json
+from drift_exporter.promise import ModelCalibration, Settings, column_names, from_json
 from drift_exporter.reading.source import Progress, Source, Stop
+from drift_exporter.snapshot import Snapshot
 from drift_exporter.statistics.calibration import LEAST_HISTORY_DAYS, Method
+from drift_exporter.statistics.timeline import Rule
+from drift_exporter.verdict import Floats
 
 log = logging.getLogger(__name__)
 
 DAY_SECONDS = 86_400.0
+
+_OF_RULE = {
+    "window_seconds": "window",
+    "step_seconds": "interval",
+    "for_seconds": "for",
+    "keep_firing_seconds": "keep_firing_for",
+    "min_rows": "min_rows",
+}
+"""What a rule's fields are called where they differ."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +82,51 @@ def in_force(job: Job) -> ModelCalibration | None:
             f"{file}: has the windows {', '.join(found.windows)}, but not {', '.join(lacking)} of "
             f"model {job.model.name!r}; calibrate again"
         )
+    # Other windows that the file has must not lead.
+    found = replace(found, windows={w.text: found.windows[w.text] for w in job.model.windows})
+    # Windows tell the same of what they share.
+    differs = dict.fromkeys(_differences(job, found))
+    if differs:
+        raise CalibrationError(
+            f"{file}: not made for model {job.model.name!r} as it is configured: "
+            f"{'; '.join(differs)}; calibrate again"
+        )
     return found
 
 
-def wanted(job: Job, now: float) -> bool:
-    """Whether there is anything to look back for: a past to count, or a calibration that is due."""
-    return bool(_unread(job, now)) or _test_is_due(job, now) or _is_due(job, now)
+def wanted(job: Job, now: float, newest: Snapshot | None = None) -> bool:
+    """Whether there is anything to look back for: a past to count, or a calibration that is due
+    and not put off."""
+    if _unread(job, now) or _test_is_due(job, now):
+        return True
+    return _is_due(job, now) and not put_off(job, now, newest)
+
+
+def put_off(job: Job, now: float, newest: Snapshot | None) -> bool:
+    """Whether a calibration that is due waits, as something drifts: it would take the drift for
+    natural variation and end its alert.
+
+    Parameters
+    ----------
+    job
+        The model. A calibration that is analytic or made for another config does not wait.
+    now
+        Seconds since the epoch.
+    newest
+        The model's newest snapshot; None: nothing is known to drift.
+    """
+    known = job.calibration
+    if known is None or newest is None or known.leading.method is not Method.HISTORY:
+        return False
+    return _is_due(job, now) and not _is_outdated(job, known) and _drifts(job, newest)
 
 
 def look_back(
-    job: Job, open_source: Callable[[], Source], now: float, stop: Stop = lambda: False
+    job: Job,
+    open_source: Callable[[], Source],
+    now: float,
+    stop: Stop = lambda: False,
+    newest: Snapshot | None = None,
 ) -> LookedBack:
     """Count the past that windows do not need but the reference or the calibration does; then
     calibrate and test the promise, where that is due.
@@ -91,6 +141,8 @@ def look_back(
         Seconds since the epoch.
     stop
         Whether to stop between two days.
+    newest
+        The model's newest snapshot: while something drifts in it, no calibration is made.
 
     Raises
     ------
@@ -110,7 +162,7 @@ def look_back(
     known = job.calibration
     if _test_is_due(job, now):
         known = _tested(job, now)
-    if not _is_due(job, now):
+    if not _is_due(job, now) or put_off(job, now, newest):
         return LookedBack(rows, known if known is not job.calibration else None)
     return LookedBack(rows, made_anew(job, now), recalibrated=True)
 
@@ -161,13 +213,90 @@ def _is_due(job: Job, now: float) -> bool:
 
 
 def _is_outdated(job: Job, known: ModelCalibration) -> bool:
-    """Whether the config asks for other rules or other columns than were calibrated."""
+    """Whether the config asks for other rules, columns or settings than were calibrated."""
+    if known.settings != Settings.of(job.model):
+        return True
     rules = {window: one.rule for window, one in known.windows.items()}
     of_segments = known.segments.rule if known.segments else None
     if (rules, of_segments) != (dict(job.alert_rules), job.segments_rule):
         return True
     names = {one.name for one in known.leading.series}
     return names != {str(name) for name in column_names(job.model, job.profile)}
+
+
+def _differences(job: Job, found: ModelCalibration) -> Iterator[str]:
+    """What a file was made for that the config does not have."""
+    was, budget = found.budget_per_90_days, job.model.calibration.budget
+    if was != budget:
+        yield f"budget was {was:g}, is {budget:g}"
+    for window, rule in job.alert_rules.items():
+        yield from _other_rule(found.windows[window].rule, rule)
+    of_segments, segments_rule = found.segments, job.segments_rule
+    if of_segments is not None and segments_rule is not None:
+        yield from _other_rule(of_segments.rule, segments_rule)
+    elif of_segments is not None or segments_rule is not None:
+        were, are = ("segments", "none") if of_segments else ("no segments", "some")
+        yield f"there were {were}, there are {are}"
+    known = {series.name for one in found.windows.values() for series in one.series}
+    lacking = [n for n in column_names(job.model, job.profile) if str(n) not in known]
+    if lacking:
+        more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        yield f"it lacks {lacking[0].statistic} of {lacking[0].column!r}{more}"
+    made_for = found.settings
+    if made_for is not None and made_for.seasonal != job.baselines.seasonal:
+        kind = job.model.reference.kind
+        yield f"reference.kind was {made_for.reference_kind}, is {kind}"
+
+
+def _other_rule(was: Rule, rule: Rule) -> Iterator[str]:
+    for field, told in _OF_RULE.items():
+        old, new = getattr(was, field), getattr(rule, field)
+        if old != new:
+            yield f"{told} was {old:g}, is {new:g}"
+
+
+def _drifts(job: Job, newest: Snapshot) -> bool:
+    """Whether a column or segment is over a calibrated threshold as the shipped alerts ask."""
+    names = [feature.name for feature in newest.features]
+    return any(job.model.calibrated(names[i], statistic) for statistic, i in _over(newest))
+
+
+def _over(newest: Snapshot) -> Iterator[tuple[str, int]]:
+    """Statistic and position of columns over the warning threshold: in all windows that have a
+    score, shares of rows in the shortest; segments in every window that has one of all rows."""
+    if not newest.windows:
+        return
+    nothing = np.full(len(newest.features), np.nan)
+    shortest = min(newest.windows, key=lambda window: window.end - window.start)
+    for statistic in CAN_BE_CALIBRATED:
+        asked = (shortest,) if statistic in RATES else newest.windows
+        ratios = np.stack(
+            [
+                _per_limit(
+                    window.scores.get(statistic, nothing),
+                    window.thresholds.get((statistic, "warning"), nothing),
+                )
+                for window in asked
+            ]
+        )
+        agreed = (ratios > 1).any(axis=0) & ~(ratios <= 1).any(axis=0)
+        yield from ((statistic, i) for i in np.flatnonzero(agreed).tolist())
+    known = ~np.isnan([window.scores.get("psi", nothing) for window in newest.windows])
+    segments: dict[tuple[str, str], list[Floats]] = {}
+    for at, window in enumerate(newest.windows):
+        for one in window.segments:
+            split = (one.segment_by, one.segment)
+            found = segments.setdefault(split, [nothing] * len(newest.windows))
+            found[at] = _per_limit(one.psi, one.thresholds.get("warning", nothing))
+    for found in segments.values():
+        over = np.stack(found) > 1
+        agreed = over.any(axis=0) & (over | ~known).all(axis=0)
+        yield from (("psi", i) for i in np.flatnonzero(agreed).tolist())
+
+
+def _per_limit(score: Floats, limit: Floats) -> Floats:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return score / limit
 
 
 def _test_is_due(job: Job, now: float) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from drift_exporter import check
 from drift_exporter.config import SEVERITIES, Config, ModelConfig
+from drift_exporter.cron import longest_gap_seconds
 from drift_exporter.errors import CalibrationError, DriftExporterError
 from drift_exporter.lookback import in_force
 from drift_exporter.metrics.exposition import Exposition, no_health
@@ -49,7 +50,9 @@ def _run(
             "run-once has no past: windows are compared with the profile",
             extra={"model": model.name, "reference": model.reference.kind},
         )
-    blank = check.blank_snapshot(model, model.interval.seconds)
+    # As the server does: `for` and alpha follow from it.
+    gap = longest_gap_seconds(model.cron or model.interval.seconds)
+    blank = check.blank_snapshot(model, gap)
     try:
         profile = profile_of(config, model, now, progress)
         source = open_source(
@@ -58,8 +61,13 @@ def _run(
     except DriftExporterError as error:
         return replace(blank, last_run=check.failed_run(now, now, error))
     try:
-        job = check.Job(model, profile, source, store, model.interval.seconds)
+        job = check.Job(model, profile, source, store, gap)
         job = replace(job, calibration=in_force(job))
+        if model.calibrates and job.calibration is None:
+            log.warning(
+                "run-once has no calibration: thresholds are of the analytic form",
+                extra={"model": model.name},
+            )
         return check.run(job, blank, now, clock=time.monotonic)[0]
     except CalibrationError as error:
         return replace(blank, last_run=check.failed_run(now, now, error))

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from drift_exporter.errors import CalibrationError
 from drift_exporter.limits import Natural
 from drift_exporter.profile import Profile
 from drift_exporter.statistics.baselines import Kind
-from drift_exporter.statistics.calibration import Calibration, analytic
+from drift_exporter.statistics.calibration import Calibration, Method, analytic
 from drift_exporter.statistics.null_law import SMALLEST_ALPHA
 from drift_exporter.statistics.pairs import StatisticsError
 from drift_exporter.statistics.timeline import Rule
@@ -56,6 +56,33 @@ class SelfTest(NamedTuple):
     """Whether the thresholds were calibrated on the same past."""
 
 
+class Settings(NamedTuple):
+    """What of the config, beside rules and columns, a calibration is made for."""
+
+    history_seconds: float
+    excluded: tuple[tuple[int, int], ...]
+    reference_kind: str
+    span_seconds: float
+    gap_seconds: float
+
+    @classmethod
+    def of(cls, model: ModelConfig) -> Self:
+        """The settings of a model."""
+        reference, own = model.reference, model.calibration
+        return cls(
+            own.history.seconds,
+            own.excluded,
+            reference.kind,
+            reference.span.seconds,
+            reference.gap.seconds,
+        )
+
+    @property
+    def seasonal(self) -> bool:
+        """Whether hours of the day were compared one by one."""
+        return self.reference_kind == "seasonal"
+
+
 @dataclass(frozen=True)
 class ModelCalibration:
     """What is known of a model without drift, and since when."""
@@ -65,16 +92,32 @@ class ModelCalibration:
 
     bins_hash: str
     windows: Mapping[str, Calibration]
-    """By window as the config writes it. ``alpha`` is that of the shortest: an alert asks all
+    """By window as the config writes it. ``alpha`` is that of the leading one: an alert asks all
     windows to agree, so its false alarms are at most those of this one."""
 
     segments: Calibration | None = None
     self_test: SelfTest | None = None
+    settings: Settings | None = None
+    """None: made by a release that did not keep them."""
+
+    @property
+    def leading_window(self) -> str:
+        """The shortest window that was calibrated from history, else the shortest.
+
+        One that never has enough rows knows no history, and no alert waits for it.
+        """
+        return min(
+            self.windows,
+            key=lambda window: (
+                self.windows[window].method is not Method.HISTORY,
+                self.windows[window].rule.window_seconds,
+            ),
+        )
 
     @property
     def leading(self) -> Calibration:
-        """The calibration of the shortest window."""
-        return min(self.windows.values(), key=lambda found: found.rule.window_seconds)
+        """The calibration of the leading window."""
+        return self.windows[self.leading_window]
 
     @property
     def budget_per_90_days(self) -> float:
@@ -139,6 +182,7 @@ class ModelCalibration:
                     "created": self.created,
                     "bins_hash": self.bins_hash,
                     "self_test": test._asdict() if test else None,
+                    "settings": self.settings._asdict() if self.settings else None,
                     "windows": {w: json.loads(c.to_json()) for w, c in self.windows.items()},
                     "segments": json.loads(self.segments.to_json()) if self.segments else None,
                 },
@@ -177,6 +221,7 @@ def from_json(text: str, where: str = "calibration") -> ModelCalibration:
             windows,
             _calibration(segments) if segments else None,
             tested,
+            _settings(found.get("settings")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, StatisticsError) as error:
         raise CalibrationError(
@@ -196,6 +241,16 @@ def _calibration(value: object) -> Calibration:
         series_name(one.name)
         _numbers(one.omega)
     return found
+
+
+def _settings(value: Any) -> Settings | None:
+    if value is None:
+        return None
+    found = Settings(**value)
+    _numbers(found.history_seconds, found.span_seconds, found.gap_seconds)
+    _numbers(*(abs(moment) for span in found.excluded for moment in span))
+    excluded = tuple((int(start), int(end)) for start, end in found.excluded)
+    return found._replace(excluded=excluded, reference_kind=str(found.reference_kind))
 
 
 def _numbers(*values: float) -> None:
@@ -225,6 +280,7 @@ def without_history(
         profile.bins_hash,
         {window: analytic(names, rule) for window, rule in rules.items()},
         analytic(_segment_names(model, profile), segments) if segments else None,
+        settings=Settings.of(model),
     )
 
 

@@ -61,6 +61,7 @@ def backfill(
     """Write past scores as OpenMetrics with timestamps, for Prometheus to load.
 
     Scores, thresholds and states of every window of the past, at the pace of the model's runs.
+    Calibrated thresholds are of the config's file or the store, else of the past before --from.
     Load each file with `promtool tsdb create-blocks-from openmetrics FILE DATA_FOLDER`.
     """
     from drift_exporter.app import load_config, store_url

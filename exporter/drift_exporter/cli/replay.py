@@ -70,6 +70,7 @@ def replay(
     """Run the alerting rules over the past and print what would have fired.
 
     When, for how long, at which severity, and how many messages each receiver would have got.
+    Calibrated thresholds are of the config's file or the store, else of the past before --from.
     Needs prometheus and promtool, which evaluate the rules; nothing is sent to anybody.
     """
     from drift_exporter.replaying import compare, render

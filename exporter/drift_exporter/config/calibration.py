@@ -12,6 +12,7 @@ from drift_exporter.config.basics import (
     Model,
     Moment,
     PositiveDuration,
+    moment,
     parse_moment,
     wrong,
 )
@@ -50,11 +51,20 @@ class Calibration(Model):
     """How much of the past is looked at: at least 14 days for more than an analytic guess."""
 
     every: PositiveDuration = Duration(7 * 86400, "7d")
-    """How often thresholds are calibrated anew."""
+    """How often thresholds are calibrated anew; while a column or segment drifts in all windows
+    the calibration that found the drift stays."""
 
     exclude: tuple[Excluded, ...] = ()
-    """Spans of the past that are left out: known incidents."""
+    """Spans of the past that are left out, of a rolling or seasonal reference too: known
+    incidents."""
 
     file: str | None = None
     """A calibration that was written by `drift-exporter calibrate` and reviewed. It is used as it
     is, never made anew."""
+
+    @property
+    def excluded(self) -> tuple[tuple[int, int], ...]:
+        """Begin and end of what is left out, in seconds since the epoch."""
+        return tuple(
+            (int(moment(one.start) or 0), int(moment(one.end) or 0)) for one in self.exclude
+        )

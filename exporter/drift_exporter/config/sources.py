@@ -115,8 +115,9 @@ class Reference(Source):
     kind: Literal["data", "rolling", "seasonal"] = "data"
     """What windows are compared with: `data`, what the profile was built from; `rolling`, the
     newest `span` of the model's own past; `seasonal`, the same hours of weekdays and weekends
-    within it. A slow trend never drifts from a rolling reference: keep `data` where that
-    matters."""
+    within it. Until the past reaches back over `span` or a week, whichever is shorter, what the
+    profile was built from stands for it. A slow trend never drifts from a rolling reference: keep
+    `data` where that matters."""
 
     span: PositiveDuration = Duration(28 * 86400, "28d")
     """How much of the past is the reference; whole days."""

@@ -57,6 +57,10 @@ class Timeline:
     excluded: Mask | None = None
     """Slices that are not history: a known incident. None: all are."""
 
+    empty: Mask | None = None
+    """Slices of days without a single row: a window may reach into them, but they say nothing of
+    how often a model alarms."""
+
     @classmethod
     def of(
         cls,
@@ -66,10 +70,12 @@ class Timeline:
         *,
         utc_offset_seconds: int = 0,
         excluded: Sequence[tuple[int, int]] = (),
+        with_rows: Sequence[int] | None = None,
     ) -> "Timeline":
         """The timeline that starts at a time (seconds since the epoch).
 
-        Slices that touch an excluded span ``[start, end)`` of event time are not history.
+        Slices that touch an excluded span ``[start, end)`` of event time are not history. Where
+        the starts of the slices with rows are given, days without any are not counted.
         """
         starts = start_seconds + slice_seconds * np.arange(slices, dtype=np.int64)
         out = np.zeros(slices, dtype=np.bool_)
@@ -77,7 +83,11 @@ class Timeline:
             out |= (starts < end) & (starts + slice_seconds > start)
         slots = slot_of(starts, utc_offset_seconds)
         days = (starts + utc_offset_seconds) // DAY_SECONDS
-        return cls(slots, days, slice_seconds, out)
+        empty = None
+        if with_rows is not None:
+            seen = (np.asarray(with_rows, dtype=np.int64) + utc_offset_seconds) // DAY_SECONDS
+            empty = ~np.isin(days, seen)
+        return cls(slots, days, slice_seconds, out, empty)
 
     @property
     def used(self) -> Mask:
@@ -87,8 +97,9 @@ class Timeline:
 
     @property
     def history_days(self) -> float:
-        """Length of the history without what is excluded."""
-        return float(np.count_nonzero(self.used)) * self.slice_seconds / DAY_SECONDS
+        """Length of the history without what is excluded and without empty days."""
+        told = self.used if self.empty is None else self.used & ~self.empty
+        return float(np.count_nonzero(told)) * self.slice_seconds / DAY_SECONDS
 
 
 @dataclass(frozen=True, eq=False)

@@ -122,6 +122,16 @@ def counted(connection: Connection, series: Series) -> tuple[int, int] | None:
     return None if found is None else (found.counted_from, found.counted_to)
 
 
+def starts(connection: Connection, series: Series, start: int, end: int) -> list[int]:
+    """Starts of the slices of all rows in a span, in order of time."""
+    found = _find(connection, series)
+    if found is None:
+        return []
+    t = tables.slices.c
+    query = select(t.start).where(_within(found.id, start, end), t.segment_by == "")
+    return list(connection.execute(query.order_by(t.start)).scalars())
+
+
 def first(connection: Connection, series: Series) -> int | None:
     """Start of the oldest slice that is kept."""
     found = _find(connection, series)

@@ -121,6 +121,13 @@ class Store:
         with self._database.reading(f"read how far model {model!r} is counted") as connection:
             return slices.counted(connection, Series(model, bins_hash, width))
 
+    def slice_starts(
+        self, model: str, bins_hash: str, width: int, start: int, end: int
+    ) -> list[int]:
+        """Starts of the slices in ``[start, end)`` that have rows, in order of time."""
+        with self._database.reading(f"find the slices of model {model!r}") as connection:
+            return slices.starts(connection, Series(model, bins_hash, width), start, end)
+
     def first_slice(self, model: str, bins_hash: str, width: int) -> int | None:
         """Start of the oldest slice that is kept; None where there is none."""
         with self._database.reading(f"find the first slice of model {model!r}") as connection:

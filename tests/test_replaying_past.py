@@ -1,0 +1,305 @@
+"""What a replay and a backfill judge by: the thresholds that were in force, on what is known."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner, Result
+from prometheus_client.parser import text_string_to_metric_families
+
+from drift_exporter.app import load_config, store_url
+from drift_exporter.calibrating import history_of
+from drift_exporter.cli import main
+from drift_exporter.errors import StoreError
+from drift_exporter.hindsight import fill
+from drift_exporter.job import Job
+from drift_exporter.lookback import made_anew
+from drift_exporter.past_jobs import Look, Past, past_to_judge
+from drift_exporter.profiles import profile_of
+from drift_exporter.promise import from_json
+from drift_exporter.reading.opening import open_source
+from drift_exporter.reading.source import Progress
+from drift_exporter.store import open_store
+from inference_data import table, write_reference
+from past_counts import DAY, HOUR, MONDAY
+
+DAYS = 15
+BEGIN = MONDAY + DAYS * DAY
+"""Of the span: rows have begun fifteen days before, and half a day later they drift."""
+
+END = BEGIN + DAY
+FROM, TO = "2026-01-20", "2026-01-21"
+CONFIG = """\
+data_dir: data
+models:
+  - name: credit
+    reference: {{url: reference.parquet, timestamp: ts}}
+    current: {{url: current.parquet, timestamp: ts, lateness: 0s}}
+    interval: 30m
+    slice: 30m
+    windows: [1h, 6h]
+    {more}
+"""
+CALIBRATED = "thresholds: calibrated"
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reference, and sixteen days of rows that drift in the last half day."""
+    folder = tmp_path_factory.mktemp("written")
+    write_reference(folder / "reference.parquet")
+    turn = BEGIN + DAY // 2
+    calm = table(MONDAY, turn, 150 * 12 * (2 * DAYS + 1), seed=4)
+    drifted = table(turn, END, 150 * 12, seed=5, older=1.0)
+    pq.write_table(pa.concat_tables([calm, drifted]), folder / "current.parquet")
+    return folder
+
+
+@pytest.fixture
+def folder(written: Path, tmp_path: Path) -> Path:
+    """The same in a folder of the test's own."""
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def configure(folder: Path, more: str = CALIBRATED) -> None:
+    """Write the config with other thresholds."""
+    (folder / "drift.yml").write_text(CONFIG.format(more=more))
+
+
+def counted(folder: Path, start: int, end: int, *, calibrate: bool = False) -> None:
+    """Make the exporter's store, with the slices of a span and maybe a calibration of its end."""
+    config = load_config(folder / "drift.yml", {})
+    model = config.models[0]
+    profile = profile_of(config, model, end, lambda _: None)
+    source = open_source(model.current, timeout_seconds=60)
+    with open_store(store_url(config), now=end) as store:
+        job = Job(model, profile, source, store, model.interval.seconds)
+        fill(job, start, end, end)
+        if calibrate:
+            made = made_anew(job, end)
+            store.record_calibration("credit", profile.bins_hash, end, made.to_json())
+    source.close()
+
+
+@contextlib.contextmanager
+def quiet(_: str) -> Iterator[Progress]:
+    """Work of which nobody is told."""
+    yield lambda _: None
+
+
+@contextlib.contextmanager
+def past(
+    folder: Path, *, store: bool = False, start: int = BEGIN, end: int = END, now: float = END
+) -> Iterator[Past]:
+    """The model's past as the commands have it."""
+    config = load_config(folder / "drift.yml", {})
+    (folder / "passing").mkdir()
+    look = Look(config, folder / "passing", now, store_url(config) if store else None)
+    with past_to_judge(look, config.models[0], start, end, None, quiet) as found:
+        yield found
+
+
+def called(folder: Path, *arguments: str, code: int = 0) -> Result:
+    """What a command says."""
+    command, *others = arguments
+    done = CliRunner().invoke(main, [command, f"--config.file={folder / 'drift.yml'}", *others])
+    assert done.exit_code == code, done.output
+    return done
+
+
+def over(found: Past) -> set[int]:
+    """Ends of the runs in which all windows find that the age has drifted."""
+    ends = set()
+    for at, snapshot in found.runs():
+        age = next(i for i, f in enumerate(snapshot.features) if f.name == "age")
+        if all(str(window.verdicts[age].state) in ("warning", "critical")
+               for window in snapshot.windows):  # fmt: skip
+            ends.add(at)
+    return ends
+
+
+def test_a_span_is_judged_by_what_was_known_at_its_begin(folder: Path) -> None:
+    """The thresholds are those that calibrate finds on the past before, whatever follows: the
+    drift in the span is found, and no calm run is told."""
+    configure(folder)
+    called(folder, "calibrate", f"--to={FROM}", f"--output={folder}")
+    reviewed = from_json((folder / "credit.json").read_text())
+
+    with past(folder) as found:
+        assert found.thresholds == "credit: thresholds calibrated on 15 days before 2026-01-20"
+        assert found.notes == ()
+        assert found.job.calibration == reviewed
+        told = over(found)
+
+    assert min(told) > BEGIN + DAY // 2
+    assert max(told) == END
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        pytest.param("", "fixed", id="fixed"),
+        pytest.param(
+            f"{CALIBRATED}\n    calibration: {{history: 7d}}",
+            "analytic (history too short)",
+            id="too short",
+        ),
+        pytest.param(
+            f"{CALIBRATED}\n    calibration: {{file: credit.json}}",
+            "from file {folder}/credit.json",
+            id="file",
+        ),
+    ],
+)
+def test_where_thresholds_come_from_is_said(folder: Path, more: str, told: str) -> None:
+    """One line per model, whatever they are."""
+    configure(folder)
+    if "file" in more:
+        called(folder, "calibrate", f"--to={FROM}", f"--output={folder}")
+    configure(folder, more)
+    with past(folder) as found:
+        assert found.thresholds == f"credit: thresholds {told.format(folder=folder)}"
+
+
+def test_what_is_stored_is_used(folder: Path) -> None:
+    """From the store come the slices, and the calibration where it has one."""
+    configure(folder)
+    counted(folder, MONDAY, END)
+    with past(folder, store=True) as found:
+        assert found.thresholds == "credit: thresholds calibrated on 15 days before 2026-01-20"
+        assert found.job.calibration is not None
+        assert found.job.calibration.created == BEGIN
+    shutil.rmtree(folder / "passing")
+    shutil.rmtree(folder / "data")
+    counted(folder, MONDAY, BEGIN + 6 * HOUR, calibrate=True)
+    with past(folder, store=True, end=BEGIN + 3 * HOUR) as found:
+        assert found.thresholds == "credit: thresholds stored on 2026-01-20 06:00Z"
+        assert history_of(found.job, END).start == MONDAY
+
+
+def test_a_span_is_cut_to_what_the_store_holds(folder: Path) -> None:
+    """The first run is that of the first whole windows, the last that of the last slice."""
+    configure(folder, "")
+    counted(folder, BEGIN, BEGIN + 12 * HOUR)
+    with past(folder, store=True, start=BEGIN - DAY) as found:
+        runs = [at for at, _ in found.runs()]
+        early, late = found.notes
+    assert (runs[0], runs[-1]) == (BEGIN + 6 * HOUR, BEGIN + 12 * HOUR)
+    assert early == (
+        "credit: the store begins at 2026-01-20, so windows of 6h are judged from "
+        "2026-01-20 06:00Z on"
+    )
+    assert late == "credit: the store ends at 2026-01-20 12:00Z, so the span ends there"
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        pytest.param(BEGIN - DAY, BEGIN, id="before"),
+        pytest.param(BEGIN + 12 * HOUR, END, id="after"),
+        pytest.param(BEGIN, BEGIN + 3 * HOUR, id="no whole window"),
+    ],
+)
+def test_what_the_store_does_not_hold_is_an_error(folder: Path, start: int, end: int) -> None:
+    """A span outside of the store has no answer, and not a day of zeros."""
+    configure(folder, "")
+    counted(folder, BEGIN, BEGIN + 12 * HOUR)
+    said = "the store begins at 2026-01-20, ends at 2026-01-20 12:00Z"
+    with pytest.raises(StoreError, match=said), past(folder, store=True, start=start, end=end):
+        pass
+
+
+def test_a_store_without_the_model_is_an_error(folder: Path) -> None:
+    """A store that has counted nothing has no past."""
+    configure(folder, "")
+    counted(folder, BEGIN, BEGIN)
+    with pytest.raises(StoreError, match="no slices of it"), past(folder, store=True):
+        pass
+
+
+def test_a_source_without_rows_before_is_said(folder: Path) -> None:
+    """A span that begins before the rows is judged, but not silently."""
+    configure(folder, "")
+    with past(folder, start=MONDAY, end=MONDAY + HOUR) as found:
+        assert found.notes == (
+            "credit: no row lies before the first window of the span; "
+            "the first is from 2026-01-05 on",
+        )
+    shutil.rmtree(folder / "passing")
+    with past(folder, start=MONDAY + 6 * HOUR, end=MONDAY + 7 * HOUR) as found:
+        assert found.notes == ()
+    shutil.rmtree(folder / "passing")
+    with past(folder, start=MONDAY - DAY, end=MONDAY - HOUR) as found:
+        (note,) = found.notes
+        assert note.endswith("there is none")
+
+
+def test_pasts_of_several_models_are_open_at_once(folder: Path) -> None:
+    """A replay reads the models of a store side by side."""
+    configure(folder, "")
+    counted(folder, BEGIN, END)
+    config = load_config(folder / "drift.yml", {})
+    (folder / "passing").mkdir()
+    look = Look(config, folder / "passing", END, store_url(config))
+    model = config.models[0]
+    other = model.model_copy(update={"name": "other"})
+    span = (BEGIN + DAY // 2, END, None)
+    with past_to_judge(look, model, *span, quiet) as one:
+        with (
+            pytest.raises(StoreError, match="'other': the store has no slices"),
+            past_to_judge(look, other, *span, quiet),
+        ):
+            pass
+        assert len(list(one.runs())) == 24
+
+
+def test_the_future_is_cut_off(folder: Path) -> None:
+    """A run that is still to come is not judged."""
+    configure(folder, "")
+    with past(folder, end=END + DAY) as found:
+        assert found.end == END
+        assert found.notes == ("credit: it is 2026-01-21, so the span ends there",)
+
+
+def test_backfill_writes_calibrated_thresholds(folder: Path) -> None:
+    """Thresholds are those that run-once has with the reviewed file; stdout has only metrics."""
+    configure(folder)
+    called(folder, "calibrate", f"--to={FROM}", f"--output={folder}")
+    done = called(folder, "backfill", f"--from={FROM}", f"--to={TO}", "--step=24h")
+    assert "credit: thresholds calibrated on 15 days before 2026-01-20" in done.stderr
+    found = limits(done.stdout)
+    configure(folder, f"{CALIBRATED}\n    calibration: {{file: credit.json}}")
+    wanted = limits(called(folder, "run-once", f"--at={TO}").stdout)
+    assert found == wanted
+    assert not {0.1, 0.25} & set(wanted.values())
+
+
+def limits(text: str) -> dict[tuple[str, ...], float]:
+    """Thresholds of PSI in an exposition, by their labels but those of the target."""
+    return {
+        tuple(v for k, v in sorted(sample.labels.items()) if k not in ("job", "instance")): round(
+            sample.value, 9
+        )
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "modeldrift_feature_threshold" and sample.labels["statistic"] == "psi"
+        if np.isfinite(sample.value)
+    }
+
+
+def test_replay_says_what_it_judged_by(folder: Path) -> None:
+    """The drift is told once and a calm morning not at all, and both say by which thresholds."""
+    configure(folder)
+    said = "credit: thresholds calibrated on 15 days before 2026-01-20\n"
+    drifted = called(folder, "replay", f"--from={FROM}", f"--to={TO}").stdout
+    assert drifted.startswith(said)
+    assert "feature=age" in drifted
+    calm = called(folder, "replay", f"--from={FROM}", "--to=2026-01-20T12:00Z").stdout
+    assert calm.startswith(said)
+    assert "No alert would have fired." in calm
