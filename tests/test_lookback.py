@@ -456,9 +456,9 @@ def test_a_wrong_file_is_named(
         ),
         pytest.param({"reference": "seasonal"}, {}, "kind was seasonal, is data;", id="reference"),
         pytest.param(
-            REGIONS,
             {**REGIONS, "thresholds": {"missing_ratio": "calibrated"}},
-            "there were segments, there are none;",
+            REGIONS,
+            "there were no segments, there are some;",
             id="segments",
         ),
     ],
@@ -477,6 +477,18 @@ def test_a_file_for_another_config_is_refused(
     with pytest.raises(CalibrationError, match=message) as error:
         in_force(file_job(store, path, **settings))
     assert str(error.value).startswith(f"{path}: not made for model 'credit'")
+
+
+def test_a_file_of_all_thresholds_serves_some(store: Store, tmp_path: Path) -> None:
+    """`calibrate` writes all that can be calibrated; a model that takes rates alone may use it."""
+    path = tmp_path / "reviewed.json"
+    path.write_text(counted(store, 0, **REGIONS).promise.to_json())
+    rates = {**REGIONS, "thresholds": {"missing_ratio": "calibrated"}}
+
+    found = in_force(file_job(store, path, **rates))
+
+    assert found is not None
+    assert found.budget_per_90_days == 1
 
 
 def test_a_file_for_another_pace_is_refused(store: Store, tmp_path: Path) -> None:
