@@ -41,7 +41,7 @@ imports: install
 	$(BIN)/lint-imports
 
 unit: install
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal
 
 docs: install ## write the generated papers anew
 	$(BIN)/python -m drift_exporter.config_docs
