@@ -44,9 +44,9 @@ unit: install
 	$(BIN)/pytest -n 3 --dist worksteal
 
 docs: install ## write the generated papers anew
-	$(BIN)/python -m drift_exporter.config_docs
-	$(BIN)/python -m drift_exporter.metrics_docs
-	$(BIN)/python -m drift_exporter.cli_docs
+	$(BIN)/python -m drift_exporter.papers.config_docs
+	$(BIN)/python -m drift_exporter.papers.metrics_docs
+	$(BIN)/python -m drift_exporter.papers.cli_docs
 	$(BIN)/python -m grafana.build
 
 screenshots: install packages ## pictures of dashboards and pages, made in headless Chromium

@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from drift_exporter.hindsight import judged
+from drift_exporter.calibration.hindsight import judged
 from drift_exporter.metrics.families import PAST_FAMILIES
 from drift_exporter.replaying import openmetrics_files
 from wide_past import MIDNIGHT, wide_job

@@ -128,7 +128,8 @@ def _profile(features: int) -> Any:
 
 def task_run(path: str, _features: int) -> int:
     """Run the whole exporter once: config, profile, counts, store, scores, metrics."""
-    from drift_exporter import check, config_file  # noqa: PLC0415
+    from drift_exporter import config_file  # noqa: PLC0415
+    from drift_exporter.checking import check  # noqa: PLC0415
     from drift_exporter.metrics.exposition import Exposition, no_health  # noqa: PLC0415
     from drift_exporter.store import open_store  # noqa: PLC0415
 
@@ -150,7 +151,8 @@ def task_next(path: str, _features: int) -> int:
     """Time the runs that follow: each finds five minutes of new rows in a new file."""
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    from drift_exporter import check, config_file  # noqa: PLC0415
+    from drift_exporter import config_file  # noqa: PLC0415
+    from drift_exporter.checking import check  # noqa: PLC0415
     from drift_exporter.store import open_store  # noqa: PLC0415
 
     end = DAY_START + DAY_SECONDS
@@ -209,8 +211,8 @@ def _config(data: Path) -> Path:
 
 
 def _job(config: Any, store: Any) -> Any:
-    from drift_exporter import check  # noqa: PLC0415
-    from drift_exporter.profiles import profile_of  # noqa: PLC0415
+    from drift_exporter.checking import check  # noqa: PLC0415
+    from drift_exporter.profiles.current import profile_of  # noqa: PLC0415
     from drift_exporter.reading.opening import open_source  # noqa: PLC0415
 
     (model,) = config.models

@@ -17,7 +17,7 @@ import numpy as np
 from drift_exporter.config import STATISTICS
 from drift_exporter.snapshot import FeatureInfo, Run, SegmentResult, Snapshot, WindowResult
 from drift_exporter.store import Store, open_store
-from drift_exporter.verdict import judge
+from drift_exporter.verdicts.verdict import judge
 from drift_exporter.web.parts import WebParts
 from drift_exporter.web.server import create_app
 from drift_exporter.web.serving import Server

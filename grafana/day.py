@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from drift_exporter import check
+from drift_exporter.checking import check
 from drift_exporter.config import ModelConfig
 from drift_exporter.config.response import Response
 from drift_exporter.demo.credit_log import Drift, Traffic
@@ -24,12 +24,12 @@ from drift_exporter.metrics.exposition import Exposition
 from drift_exporter.metrics.health import Health
 from drift_exporter.metrics.incidents import IncidentMetrics, Standing
 from drift_exporter.profile import Profile
-from drift_exporter.profiles import make_profile
+from drift_exporter.profiles.current import make_profile
 from drift_exporter.reading.opening import open_source
 from drift_exporter.reading.source import Source, Span, Stop
 from drift_exporter.snapshot import Snapshot
 from drift_exporter.store import Store, open_store
-from drift_exporter.verdict import State
+from drift_exporter.verdicts.verdict import State
 
 HOUR, DAY = 3600, 86400
 START = int(datetime(2026, 1, 14, tzinfo=UTC).timestamp())

@@ -11,10 +11,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from drift_exporter import check
 from drift_exporter.app import load_config, store_url
+from drift_exporter.checking import check
 from drift_exporter.demo.credit_log import SAMPLED, TIMESTAMP, Drift, rows
-from drift_exporter.profiles import profile_of
+from drift_exporter.profiles.current import profile_of
 from drift_exporter.reading.opening import open_source
 from drift_exporter.store import open_store
 from exporter_process import ExporterProcess, exporter

@@ -10,11 +10,11 @@ from typing import Any
 
 import httpx
 
-from drift_exporter.case import Person
+from drift_exporter.casework.desk import Desk, People, Settings, people_of
 from drift_exporter.config.access import Access
 from drift_exporter.config.response import Response
-from drift_exporter.desk import Desk, People, Settings, people_of
 from drift_exporter.incident import Action, ActionState, Incident
+from drift_exporter.incident.case import Person
 from drift_exporter.store import Store, open_store
 from drift_exporter.web.parts import WebParts
 from drift_exporter.web.server import create_app

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from drift_exporter.checking.job import Job
 from drift_exporter.config import ModelConfig
 from drift_exporter.counts import SliceKey, Vector
 from drift_exporter.errors import RunStoppedError
-from drift_exporter.job import Job
 from drift_exporter.profile import CategoryBins, Feature, NumericBins, Profile, SegmentColumn
 from drift_exporter.reading.source import Column, Counted, Sketches, Span
 from drift_exporter.store import Store

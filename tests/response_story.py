@@ -12,14 +12,14 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
-from drift_exporter.answering import approve
+from drift_exporter.casework.answering import approve
+from drift_exporter.casework.responding import Duty, respond_once
 from drift_exporter.config.action import Action as Configured
 from drift_exporter.config.response import Response
 from drift_exporter.errors import IncidentError
+from drift_exporter.exchange.building import Request
+from drift_exporter.exchange.sending import Sent, send
 from drift_exporter.incident import ActionState, Cause, Incident, State
-from drift_exporter.incidents.building import Request
-from drift_exporter.incidents.sending import Sent, send
-from drift_exporter.responding import Duty, respond_once
 from drift_exporter.store.case_writing import Writing
 from drift_exporter.store.cases import Cases
 from drift_exporter.store.database import Database, open_database

@@ -16,15 +16,15 @@ import pytest
 
 from alerting_servers import alerting
 from drift_exporter.app import store_url
+from drift_exporter.calibration.past_jobs import Look, past_job, runs
 from drift_exporter.config import Config
 from drift_exporter.config_file import dump_yaml, load, load_yaml
 from drift_exporter.demo.receiver import Message, Receiver, receiving
 from drift_exporter.metrics.exposition import Exposition, no_health
-from drift_exporter.past_jobs import Look, past_job, runs
 from drift_exporter.replaying import Outcome, replay
 from drift_exporter.rules import Limits, Options, Trial, generate
 from drift_exporter.snapshot import FeatureInfo, Run, Snapshot, WindowResult
-from drift_exporter.verdict import State, Verdict
+from drift_exporter.verdicts.verdict import State, Verdict
 from exporter_process import eventually, exporter
 
 FEATURES = 200

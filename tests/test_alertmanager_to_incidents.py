@@ -9,10 +9,10 @@ import requests
 import yaml
 
 from alerting_servers import ALERTMANAGER, free_port, server
+from drift_exporter.casework.receiving import receive
 from drift_exporter.config_file import dump_yaml, load_yaml
+from drift_exporter.exchange.webhook import parse
 from drift_exporter.incident import Alert, Cause, State
-from drift_exporter.incidents.webhook import parse
-from drift_exporter.receiving import receive
 from drift_exporter.rules import Trial, write_trial
 from drift_exporter.store import open_store
 from exporter_process import eventually

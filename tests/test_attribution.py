@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drift_exporter.counts import Vector
-from drift_exporter.detail import feature_detail
 from drift_exporter.profile import CategoryBins, Feature, NumericBins, Profile
 from drift_exporter.statistics.attribution import bin_contributions
 from drift_exporter.statistics.divergences import psi
+from drift_exporter.verdicts.detail import feature_detail
 
 sides = st.lists(st.integers(0, 2000), min_size=7, max_size=7)
 

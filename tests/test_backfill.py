@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
+from drift_exporter.calibration.hindsight import judged
 from drift_exporter.cli import main
-from drift_exporter.hindsight import judged
 from drift_exporter.metrics.exposition import Exposition, no_health
 from drift_exporter.metrics.families import PAST_FAMILIES
 from drift_exporter.replaying import openmetrics_files

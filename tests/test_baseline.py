@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from drift_exporter import check
-from drift_exporter.baseline import ALL_ROWS, Baseline, mixed_counts
+from drift_exporter.checking import check
+from drift_exporter.checking.baseline import ALL_ROWS, Baseline, mixed_counts
+from drift_exporter.checking.job import Job
+from drift_exporter.checking.judging import judge_window, stored_counts
 from drift_exporter.counts import SliceKey, Vector
-from drift_exporter.job import Job
-from drift_exporter.judging import judge_window, stored_counts
 from drift_exporter.statistics.divergences import psi
 from drift_exporter.store import Store, open_store
 from past_counts import (

@@ -12,15 +12,15 @@ from click.testing import CliRunner, Result
 from prometheus_client.parser import text_string_to_metric_families
 
 from drift_exporter.app import load_config, store_url
+from drift_exporter.calibration.hindsight import fill
+from drift_exporter.checking.job import Job
 from drift_exporter.cli import main
 from drift_exporter.config import ModelConfig
-from drift_exporter.hindsight import fill
-from drift_exporter.job import Job
-from drift_exporter.profiles import profile_of
-from drift_exporter.promise import from_json, series_name
+from drift_exporter.profiles.current import profile_of
 from drift_exporter.reading.opening import open_source
 from drift_exporter.statistics.calibration import Method, Shortage
 from drift_exporter.store import Store, open_store
+from drift_exporter.verdicts.promise import from_json, series_name
 from exporter_process import eventually, exporter
 from inference_data import table, write_reference
 from past_counts import DAY, HOUR, MONDAY

@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from drift_exporter import check
+from drift_exporter.checking import check
 from drift_exporter.config import Config
 from drift_exporter.config_file import dump_yaml
 from drift_exporter.errors import SourceError
-from drift_exporter.profiles import make_profile
+from drift_exporter.profiles.current import make_profile
 from drift_exporter.reading.canary import CanarySource
 from drift_exporter.reading.opening import open_source
 from drift_exporter.rules import generate
 from drift_exporter.store import open_store
-from drift_exporter.verdict import State
+from drift_exporter.verdicts.verdict import State
 
 MIDNIGHT = 1_799_625_600
 MINUTE = 60

@@ -18,6 +18,7 @@ import psycopg
 import pytest
 from sqlalchemy import create_engine, event, inspect, text
 
+from drift_exporter.casework.receiving import Inbox, receive
 from drift_exporter.errors import IncidentError, StoreError
 from drift_exporter.incident import (
     Action,
@@ -32,7 +33,6 @@ from drift_exporter.incident import (
     close,
     resolve,
 )
-from drift_exporter.receiving import Inbox, receive
 from drift_exporter.snapshot import Run
 from drift_exporter.store import Store, open_store, tables
 from postgres import Server

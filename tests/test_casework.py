@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from drift_exporter.casework import Casework
+from drift_exporter.casework.running import Casework
+from drift_exporter.checking.job import Job
 from drift_exporter.config import Config
 from drift_exporter.errors import DeliveryError, IncidentError, StoreError
-from drift_exporter.job import Job
 from drift_exporter.metrics.incidents import IncidentMetrics
 from drift_exporter.snapshot import Board
 from incident_desk import NOW, Room, alert, body, person, room

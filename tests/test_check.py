@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drift_exporter import check
+from drift_exporter.checking import check
 from drift_exporter.config import ModelConfig
 from drift_exporter.counts import SliceKey, Vector
 from drift_exporter.errors import RunStoppedError, SourceError, StoreError
@@ -15,7 +15,7 @@ from drift_exporter.profile import CategoryBins, Feature, NumericBins, Profile, 
 from drift_exporter.reading.source import Column, Counted, Sketches, Span
 from drift_exporter.snapshot import Snapshot
 from drift_exporter.store import Store, open_store
-from drift_exporter.verdict import Reason, State
+from drift_exporter.verdicts.verdict import Reason, State
 
 HOUR = 3600
 NOON = 1_767_268_800

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from drift_exporter import cli_docs
 from drift_exporter.cli import main
+from drift_exporter.papers import cli_docs
 
 MINIMAL = """\
 models:

@@ -9,9 +9,9 @@ from typing import Any, get_args
 import pytest
 from ruamel.yaml import YAML
 
-from drift_exporter import config_docs
 from drift_exporter.config import Config, Model
 from drift_exporter.config_file import load
+from drift_exporter.papers import config_docs
 
 DOCS = Path(__file__).parent.parent / "docs"
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from drift_exporter import check
+from drift_exporter.calibration.hindsight import judged
+from drift_exporter.calibration.lookback import made_anew
+from drift_exporter.checking import check
 from drift_exporter.config import ModelConfig
-from drift_exporter.hindsight import judged
-from drift_exporter.lookback import made_anew
 from drift_exporter.reading.opening import open_source
 from drift_exporter.reading.profile_builder import build_profile
 from drift_exporter.reading.source import Span

@@ -7,9 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drift_exporter.approving import answered, open_needs
 from drift_exporter.config.action import Action as Configured
-from drift_exporter.deciding import (
+from drift_exporter.errors import IncidentError
+from drift_exporter.incident import (
+    OUTDATED,
+    Action,
+    ActionState,
+    Approval,
+    Cause,
+    Incident,
+    State,
+)
+from drift_exporter.incident.approving import answered, open_needs
+from drift_exporter.incident.deciding import (
     DAY_SECONDS,
     MOST_RESENDS,
     Asked,
@@ -25,16 +35,6 @@ from drift_exporter.deciding import (
     occasions,
     recovered,
     requested,
-)
-from drift_exporter.errors import IncidentError
-from drift_exporter.incident import (
-    OUTDATED,
-    Action,
-    ActionState,
-    Approval,
-    Cause,
-    Incident,
-    State,
 )
 
 NOW = 1_700_000_000.0

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from drift_exporter.casework.desk import Desk, People, people_of
+from drift_exporter.casework.responder import examine_one
 from drift_exporter.config.access import Access
-from drift_exporter.desk import Desk, People, people_of
 from drift_exporter.errors import ConfigError, DeliveryError, IncidentError, RoleError, StoreError
 from drift_exporter.incident import ActionState, State
-from drift_exporter.responder import examine_one
 from incident_desk import KEY, NOW, Room, alert, body, people, person, room
 from watched_model import FAULTY, SHIFTED, watched
 

@@ -20,7 +20,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from drift_exporter.audit import Entry, from_line
 from drift_exporter.cli import main
-from drift_exporter.profile_files import read_profile
+from drift_exporter.profiles.files import read_profile
 from exporter_process import ExporterProcess, eventually, exporter, fetch
 from incident_desk import alert, body
 from inference_data import append_lines, table, write_reference

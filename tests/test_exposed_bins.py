@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from pydantic import ValidationError
 
-from drift_exporter import check
+from drift_exporter.checking import check
 from drift_exporter.config import ModelConfig
 from drift_exporter.counts import SliceKey, Vector
 from drift_exporter.metrics.exposition import Exposition, no_health

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drift_exporter import check
-from drift_exporter.calibrating import calibrated, history_of
+from drift_exporter.calibration.calibrating import calibrated, history_of
+from drift_exporter.calibration.hindsight import PIECE_SECONDS, fill, judged, missing
+from drift_exporter.checking import check
 from drift_exporter.counts import SliceKey, Vector
 from drift_exporter.errors import RunStoppedError
-from drift_exporter.hindsight import PIECE_SECONDS, fill, judged, missing
 from drift_exporter.snapshot import Snapshot
 from drift_exporter.store import Store, open_store
 from past_counts import DAY, HOUR, MONDAY, OLDER, SLICE, Ledger, drawn, job, keep, profile

@@ -18,16 +18,16 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
+from drift_exporter.casework.desk import Desk
+from drift_exporter.casework.responder import examine_one
 from drift_exporter.cli import incidents, main, report
 from drift_exporter.cli.asking import TOKEN
 from drift_exporter.config import Config
-from drift_exporter.desk import Desk
 from drift_exporter.incident import ActionState
-from drift_exporter.profile_files import read_profile
-from drift_exporter.promotion_notes import read_note
+from drift_exporter.profiles.files import read_profile
+from drift_exporter.profiles.promotion_notes import read_note
 from drift_exporter.reporting import MEDIA_TYPES
 from drift_exporter.reporting import report as reported
-from drift_exporter.responder import examine_one
 from incident_desk import KEY, TOKENS, Room, alert, people, room, served
 from test_web import SNAPSHOT
 from watched_model import SHIFTED, watched

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from drift_exporter.config import RATES, ModelConfig
-from drift_exporter.limits import Compared, Limits, Natural
-from drift_exporter.verdict import Floats
+from drift_exporter.verdicts.limits import Compared, Limits, Natural
+from drift_exporter.verdicts.verdict import Floats
 
 GOLDEN: list[dict[str, Any]] = json.loads((Path(__file__).parent / "golden.json").read_text())[
     "thresholds"

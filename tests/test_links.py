@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from drift_exporter.config.access import Access
 from drift_exporter.errors import ConfigError
-from drift_exporter.incidents.links import KEY_FILE, Grant, LinkError, link_key, sign, verify
-from drift_exporter.incidents.tokens import holders, identify
+from drift_exporter.exchange.links import KEY_FILE, Grant, LinkError, link_key, sign, verify
+from drift_exporter.exchange.tokens import holders, identify
 
 KEY = bytes(range(32))
 GRANT = Grant(7, "approve", "ann", "science", 1000.0)

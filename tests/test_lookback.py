@@ -9,23 +9,30 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drift_exporter import check
-from drift_exporter.calibrating import calibrated, history_of, self_tested
+from drift_exporter.calibration.calibrating import calibrated, history_of, self_tested
+from drift_exporter.calibration.hindsight import judged
+from drift_exporter.calibration.lookback import (
+    LookedBack,
+    in_force,
+    look_back,
+    made_anew,
+    put_off,
+    wanted,
+)
+from drift_exporter.checking import check
+from drift_exporter.checking.job import Job
 from drift_exporter.counts import SliceKey, Vector
 from drift_exporter.errors import CalibrationError, RunStoppedError
-from drift_exporter.hindsight import judged
-from drift_exporter.job import Job
 from drift_exporter.jobs import Jobs, _Held
-from drift_exporter.lookback import LookedBack, in_force, look_back, made_anew, put_off, wanted
 from drift_exporter.metrics.exposition import Exposition
 from drift_exporter.metrics.health import Health
 from drift_exporter.profile import NumericBins, Profile
-from drift_exporter.promise import ModelCalibration, SelfTest, SeriesName, from_json
 from drift_exporter.scheduler import Ticket
 from drift_exporter.snapshot import Board, Snapshot
 from drift_exporter.statistics.baselines import Kind
 from drift_exporter.statistics.calibration import Method, Shortage
 from drift_exporter.store import Store, open_store
+from drift_exporter.verdicts.promise import ModelCalibration, SelfTest, SeriesName, from_json
 from past_counts import AGES, DAY, HOUR, MONDAY, OLDER, SLICE, Ledger, drawn, job, keep, profile
 
 NOW = MONDAY + 28 * DAY

@@ -10,12 +10,12 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from drift_exporter import metrics_docs
 from drift_exporter.metrics.exposition import END_OF_OPENMETRICS, Exposition, no_health
 from drift_exporter.metrics.families import FAMILIES
 from drift_exporter.metrics.health import Health
+from drift_exporter.papers import metrics_docs
 from drift_exporter.snapshot import FeatureInfo, Run, SegmentResult, Snapshot, WindowResult
-from drift_exporter.verdict import Reason, State, Verdict
+from drift_exporter.verdicts.verdict import Reason, State, Verdict
 
 NOW = 1_767_225_600.0
 HOSTILE = 'quote " backslash \\ newline \n end'

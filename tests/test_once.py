@@ -7,11 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from drift_exporter.checking.job import Job
 from drift_exporter.config import Config
 from drift_exporter.config_file import load
-from drift_exporter.job import Job
 from drift_exporter.once import run_all
-from drift_exporter.profiles import profile_of
+from drift_exporter.profiles.current import profile_of
 from drift_exporter.reading.opening import open_source
 from drift_exporter.store import open_store
 from inference_data import table, write_reference

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from drift_exporter.config import STATISTICS
-from drift_exporter.detail import BinDetail, FeatureDetail, WindowDetail
 from drift_exporter.errors import StoreError
 from drift_exporter.snapshot import FeatureInfo, Run, SegmentResult, Snapshot, WindowResult
-from drift_exporter.verdict import Floats, Reason, State, Verdict
+from drift_exporter.verdicts.detail import BinDetail, FeatureDetail, WindowDetail
+from drift_exporter.verdicts.verdict import Floats, Reason, State, Verdict
 from drift_exporter.web import texts
 from drift_exporter.web.parts import Score, WebParts
 from drift_exporter.web.server import create_app

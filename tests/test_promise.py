@@ -11,21 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drift_exporter.calibrating import calibrated, history_of
+from drift_exporter.calibration.calibrating import calibrated, history_of
+from drift_exporter.checking.judging import calibration_info
 from drift_exporter.config import RATES
 from drift_exporter.counts import SliceKey, Vector
 from drift_exporter.errors import CalibrationError
-from drift_exporter.judging import calibration_info
-from drift_exporter.promise import (
-    ModelCalibration,
-    SelfTest,
-    SeriesName,
-    Settings,
-    column_names,
-    from_json,
-    series_name,
-    without_history,
-)
 from drift_exporter.statistics.baselines import Kind
 from drift_exporter.statistics.calibration import (
     Calibration,
@@ -38,6 +28,16 @@ from drift_exporter.statistics.calibration import (
 from drift_exporter.statistics.tail import Tail
 from drift_exporter.statistics.timeline import Rule
 from drift_exporter.store import Store, open_store
+from drift_exporter.verdicts.promise import (
+    ModelCalibration,
+    SelfTest,
+    SeriesName,
+    Settings,
+    column_names,
+    from_json,
+    series_name,
+    without_history,
+)
 from past_counts import DAY, MONDAY, SLICE, drawn, job, keep, profile
 
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)

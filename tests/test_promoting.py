@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from drift_exporter.casework.promoting import noticed, promoted_at
+from drift_exporter.casework.receiving import receive
 from drift_exporter.config import ModelConfig
 from drift_exporter.errors import ProfileError
 from drift_exporter.incident import Alert, State
 from drift_exporter.profile import Feature, NumericBins, Profile, with_counts
-from drift_exporter.profile_files import read_profile, write_profile
-from drift_exporter.promoting import noticed, promoted_at
-from drift_exporter.promotion_notes import Note, note_path, promote, read_note
-from drift_exporter.receiving import receive
+from drift_exporter.profiles.files import read_profile, write_profile
+from drift_exporter.profiles.promotion_notes import Note, note_path, promote, read_note
 from drift_exporter.store import Store, open_store
 
 NOW = 1_700_000_000.0

@@ -8,14 +8,14 @@ from pathlib import Path
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from drift_exporter import check
+from drift_exporter.checking import check
 from drift_exporter.config import Config
 from drift_exporter.config_file import dump_yaml
 from drift_exporter.demo.credit_log import DAY_SECONDS, IDENTIFIER, PREDICTION, SEGMENT, TIMESTAMP
 from drift_exporter.demo.files import write_history
 from drift_exporter.demo.stage import SEED
 from drift_exporter.metrics.exposition import Exposition, no_health
-from drift_exporter.profiles import make_profile
+from drift_exporter.profiles.current import make_profile
 from drift_exporter.reading.opening import open_source
 from drift_exporter.rules import generate
 from drift_exporter.rules.recording import agreed_of

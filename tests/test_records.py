@@ -18,8 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from drift_exporter.answering import approve
-from drift_exporter.casework import Casework
+from drift_exporter.casework.answering import approve
+from drift_exporter.casework.receiving import receive
+from drift_exporter.casework.responding import respond_once, step_of
+from drift_exporter.casework.running import Casework
 from drift_exporter.cli import audit, main
 from drift_exporter.config import Config
 from drift_exporter.incident import (
@@ -32,9 +34,7 @@ from drift_exporter.incident import (
     mitigate,
     note,
 )
-from drift_exporter.metrics.incidents import IncidentMetrics
-from drift_exporter.receiving import receive
-from drift_exporter.records import (
+from drift_exporter.incident.records import (
     Begin,
     Compared,
     Records,
@@ -43,9 +43,9 @@ from drift_exporter.records import (
     logged,
     storable,
 )
+from drift_exporter.metrics.incidents import IncidentMetrics
 from drift_exporter.reporting import FORMATS, Format, held, report
 from drift_exporter.reporting.proof import Log
-from drift_exporter.responding import respond_once, step_of
 from drift_exporter.snapshot import Board
 from drift_exporter.store import Store, case_rows, open_store
 from exporter_process import eventually

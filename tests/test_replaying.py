@@ -16,7 +16,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from drift_exporter import check
+from drift_exporter.checking import check
 from drift_exporter.config import Config
 from drift_exporter.config_file import dump_yaml, load_yaml
 from drift_exporter.demo.credit_log import (
@@ -34,7 +34,7 @@ from drift_exporter.demo.stage import SEED
 from drift_exporter.errors import ReplayError
 from drift_exporter.metrics.exposition import Exposition, no_health
 from drift_exporter.metrics.families import FAMILIES
-from drift_exporter.profiles import make_profile
+from drift_exporter.profiles.current import make_profile
 from drift_exporter.reading.opening import open_source
 from drift_exporter.replaying import (
     Episode,
@@ -51,7 +51,7 @@ from drift_exporter.rules import generate
 from drift_exporter.rules.routing import CONFIG, EXAMPLE
 from drift_exporter.snapshot import FeatureInfo, Run, Snapshot, WindowResult
 from drift_exporter.store import open_store
-from drift_exporter.verdict import Reason, State, Verdict
+from drift_exporter.verdicts.verdict import Reason, State, Verdict
 
 # A Monday, 0:00 UTC.
 MONDAY = 1_767_571_200

@@ -13,18 +13,18 @@ from click.testing import CliRunner, Result
 from prometheus_client.parser import text_string_to_metric_families
 
 from drift_exporter.app import load_config, store_url
-from drift_exporter.calibrating import history_of
+from drift_exporter.calibration.calibrating import history_of
+from drift_exporter.calibration.hindsight import fill
+from drift_exporter.calibration.lookback import made_anew
+from drift_exporter.calibration.past_jobs import Look, Past, past_to_judge
+from drift_exporter.checking.job import Job
 from drift_exporter.cli import main
 from drift_exporter.errors import StoreError
-from drift_exporter.hindsight import fill
-from drift_exporter.job import Job
-from drift_exporter.lookback import made_anew
-from drift_exporter.past_jobs import Look, Past, past_to_judge
-from drift_exporter.profiles import profile_of
-from drift_exporter.promise import from_json
+from drift_exporter.profiles.current import profile_of
 from drift_exporter.reading.opening import open_source
 from drift_exporter.reading.source import Progress
 from drift_exporter.store import open_store
+from drift_exporter.verdicts.promise import from_json
 from inference_data import table, write_reference
 from past_counts import DAY, HOUR, MONDAY
 

@@ -18,7 +18,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drift_exporter.answering import approve
+from drift_exporter.casework.answering import approve
+from drift_exporter.casework.receiving import receive
+from drift_exporter.casework.responding import ACTOR, step_of
 from drift_exporter.config import Config
 from drift_exporter.errors import IncidentError
 from drift_exporter.incident import (
@@ -32,13 +34,11 @@ from drift_exporter.incident import (
     note,
 )
 from drift_exporter.profile import Feature, NumericBins, Profile
-from drift_exporter.profile_files import write_profile
-from drift_exporter.receiving import receive
+from drift_exporter.profiles.files import write_profile
 from drift_exporter.reporting import CaseReport, SpanReport, facts, render, report
 from drift_exporter.reporting.evidence import evidence
 from drift_exporter.reporting.rendering import markdown_text
 from drift_exporter.reporting.watching import watched
-from drift_exporter.responding import ACTOR, step_of
 from drift_exporter.snapshot import Run
 from drift_exporter.store import Store, open_store
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from drift_exporter.answering import approve, request
+from drift_exporter.casework.answering import approve, request
 from drift_exporter.errors import IncidentError
 from drift_exporter.incident import ALERT_NAMES, Action, ActionState
 from incident_desk import Room, alert, room

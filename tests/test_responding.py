@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 import response_story
-from drift_exporter.answering import approve, request, settle
+from drift_exporter.casework.answering import approve, request, settle
+from drift_exporter.casework.responding import ACTOR, respond_once
 from drift_exporter.config.action import Action as Configured
 from drift_exporter.errors import IncidentError
+from drift_exporter.exchange.building import Request
+from drift_exporter.exchange.sending import Sent
 from drift_exporter.incident import ActionState, Cause, Incident, State
-from drift_exporter.incidents.building import Request
-from drift_exporter.incidents.sending import Sent
-from drift_exporter.responding import ACTOR, respond_once
 from drift_exporter.store.cases import Cases
 from recording_server import Got, Recorder, recording_server
 from response_story import NOW, PEOPLE, Stop, action, count_to, duty_of, open_incident, opened_cases

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from starlette.routing import Route
 
-from drift_exporter.desk import People
+from drift_exporter.casework.desk import People
 from drift_exporter.errors import RoleError
 from drift_exporter.web.gate import Passes
 from drift_exporter.web.guard import guard_routes

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 from drift_exporter.config.action import Action
 from drift_exporter.errors import ConfigError
+from drift_exporter.exchange.building import Request, build, check_action, url_of
+from drift_exporter.exchange.secret_values import SecretError, hide, read_secret
+from drift_exporter.exchange.sending import MOST_ANSWER_BYTES, MOST_TOLD_CHARACTERS, Sent, send
+from drift_exporter.exchange.templates import TemplateTextError
 from drift_exporter.incident import ActionState, Cause, Incident, State
-from drift_exporter.incidents.building import Request, build, check_action, url_of
-from drift_exporter.incidents.secret_values import SecretError, hide, read_secret
-from drift_exporter.incidents.sending import MOST_ANSWER_BYTES, MOST_TOLD_CHARACTERS, Sent, send
-from drift_exporter.incidents.templates import TemplateTextError
 from recording_server import Recorder, recording_server
 
 SECRET = "hunter2-hunter2-hunter2"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from drift_exporter.verdict import Reason, State, judge, reasons
+from drift_exporter.verdicts.verdict import Reason, State, judge, reasons
 
 NAN = float("nan")
 

@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse
 
 from drift_exporter.errors import WebConfigError
 from drift_exporter.snapshot import FeatureInfo, Run, Snapshot, WindowResult
-from drift_exporter.verdict import Reason, State, Verdict
+from drift_exporter.verdicts.verdict import Reason, State, Verdict
 from drift_exporter.web.listen import Limits
 from drift_exporter.web.parts import WebParts
 from drift_exporter.web.server import create_app

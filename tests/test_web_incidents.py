@@ -17,8 +17,8 @@ from playwright.sync_api import expect
 from browser import PHONE, WIDE, Scheme, chromium, page_of
 from drift_exporter import audit
 from drift_exporter.analysis.analyse import analyse
+from drift_exporter.casework.desk import Desk
 from drift_exporter.config_file import load_yaml
-from drift_exporter.desk import Desk
 from drift_exporter.errors import StoreError
 from drift_exporter.incident import ActionState
 from drift_exporter.web.incident_views import analysis_view

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drift_exporter.errors import DeliveryError
+from drift_exporter.exchange import webhook
+from drift_exporter.exchange.webhook import parse
 from drift_exporter.incident import Alert
-from drift_exporter.incidents import webhook
-from drift_exporter.incidents.webhook import parse
 
 ALERT: dict[str, Any] = {
     "status": "firing",

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from drift_exporter.desk import Desk
+from drift_exporter.casework.desk import Desk
 from drift_exporter.errors import StoreError
 from drift_exporter.incident import Cause, State
 from incident_desk import KEY, Room, alert, body, room, served

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from drift_exporter import check
+from drift_exporter.checking import check
 from drift_exporter.config import ModelConfig
 from drift_exporter.metrics.exposition import Exposition, no_health
 from drift_exporter.reading.opening import open_source

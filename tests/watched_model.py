@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from drift_exporter.casework.responder import Watch, one_round
+from drift_exporter.casework.responding import Change, Duty
+from drift_exporter.checking.job import Job
 from drift_exporter.config.response import Response
+from drift_exporter.exchange.sending import send
 from drift_exporter.incident import Incident
-from drift_exporter.incidents.sending import send
-from drift_exporter.job import Job
-from drift_exporter.responder import Watch, one_round
-from drift_exporter.responding import Change, Duty
 from drift_exporter.snapshot import Run
 from incident_desk import NOW, Room
 from past_counts import HOUR, OLDER, SLICE, Ledger, always, drawn, job, keep

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from drift_exporter.checking.job import Job
 from drift_exporter.config import ModelConfig
 from drift_exporter.counts import SliceKey
-from drift_exporter.job import Job
 from drift_exporter.profile import Feature, NumericBins, Profile
 from drift_exporter.reading.canary import CanarySource
 from drift_exporter.store import open_store

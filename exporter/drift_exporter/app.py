@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drift_exporter import __version__, config_file
-from drift_exporter.casework import CONFIG_CHANGED, Casework, last_config, shard_of
+from drift_exporter.casework.running import CONFIG_CHANGED, Casework, last_config, shard_of
+from drift_exporter.checking.explain import explain
 from drift_exporter.config import Config, ModelConfig
 from drift_exporter.cron import check_cron
-from drift_exporter.detail import FeatureDetail
 from drift_exporter.errors import ConfigError, DriftExporterError, StoreError
-from drift_exporter.explain import explain
-from drift_exporter.incidents.building import check_action
+from drift_exporter.exchange.building import check_action
 from drift_exporter.jobs import Jobs
 from drift_exporter.metrics.exposition import Exposition
 from drift_exporter.metrics.health import Health
@@ -28,6 +27,7 @@ from drift_exporter.metrics.incidents import IncidentMetrics
 from drift_exporter.reading.source import Progress
 from drift_exporter.snapshot import Board, Snapshot
 from drift_exporter.store import Store, open_store
+from drift_exporter.verdicts.detail import FeatureDetail
 from drift_exporter.web.parts import WebParts
 from drift_exporter.web.server import create_app
 from drift_exporter.web.serving import Server

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from drift_exporter.snapshot import Snapshot
-from drift_exporter.verdict import State
+from drift_exporter.verdicts.verdict import State
 
 MOST_TOLD = 200
 """Columns of a window that are told by name; a fleet-wide change is one entry, not a book."""

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from drift_exporter import check
+from drift_exporter.calibration.lookback import in_force, look_back, put_off, wanted
 from drift_exporter.changes import verdict_changes
+from drift_exporter.checking import check
 from drift_exporter.config import Config, ModelConfig
 from drift_exporter.cron import longest_gap_seconds
 from drift_exporter.errors import (
@@ -20,11 +21,10 @@ from drift_exporter.errors import (
     RunStoppedError,
     StoreError,
 )
-from drift_exporter.lookback import in_force, look_back, put_off, wanted
 from drift_exporter.metrics.exposition import Exposition
 from drift_exporter.metrics.health import Health
 from drift_exporter.profile import Profile
-from drift_exporter.profiles import fitting_profile, other_profile, profile_of
+from drift_exporter.profiles.current import fitting_profile, other_profile, profile_of
 from drift_exporter.reading.opening import open_source
 from drift_exporter.reading.source import Progress, Source
 from drift_exporter.scheduler import Scheduler, Ticket

@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from drift_exporter import check
+from drift_exporter.calibration.lookback import in_force
+from drift_exporter.checking import check
 from drift_exporter.config import SEVERITIES, Config, ModelConfig
 from drift_exporter.cron import longest_gap_seconds
 from drift_exporter.errors import CalibrationError, DriftExporterError
-from drift_exporter.lookback import in_force
 from drift_exporter.metrics.exposition import Exposition, no_health
-from drift_exporter.profiles import profile_of
+from drift_exporter.profiles.current import profile_of
 from drift_exporter.reading.opening import open_source
 from drift_exporter.reading.source import Progress
 from drift_exporter.snapshot import Snapshot

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from drift_exporter.profile import CategoryBins, Feature, NumericBins, Profile
-from drift_exporter.scoring import score_psi
+from drift_exporter.verdicts.scoring import score_psi
 
 MOST_SHOWN = 8
 """Edges or categories of a column that are shown."""

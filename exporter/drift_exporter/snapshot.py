@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from drift_exporter.verdict import Floats, Integers, Reason, State, Verdict
+from drift_exporter.verdicts.verdict import Floats, Integers, Reason, State, Verdict
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from drift_exporter.analysis.evidence import Evidence
 from drift_exporter.profile import CategorySketch, Feature, NumericBins, NumericSketch
-from drift_exporter.scoring import kept_bins, score_psi
 from drift_exporter.statistics.magnitudes import Points, points
 from drift_exporter.statistics.null_law import noise_floor, quantile
+from drift_exporter.verdicts.scoring import kept_bins, score_psi
 
 Integers = NDArray[np.int64]
 

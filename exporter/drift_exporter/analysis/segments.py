@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from drift_exporter.analysis.columns import ALPHA, MATERIAL
 from drift_exporter.analysis.evidence import Evidence
 from drift_exporter.analysis.findings import percent
-from drift_exporter.scoring import kept_bins, score_psi
 from drift_exporter.statistics.divergences import bins_compared, psi
 from drift_exporter.statistics.mix import split_by_segment
 from drift_exporter.statistics.null_law import noise_floor, quantile
+from drift_exporter.verdicts.scoring import kept_bins, score_psi
 
 MIX_SHARE = 0.7
 """Share of the shift from which it is the mix of segments, or what is within them."""

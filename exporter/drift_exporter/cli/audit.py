@@ -17,7 +17,7 @@ from drift_exporter.errors import StoreError
 
 if TYPE_CHECKING:
     from drift_exporter.audit import Entry, Findings
-    from drift_exporter.records import Compared
+    from drift_exporter.incident.records import Compared
     from drift_exporter.store import Store
 
 _AT_ONCE = 10_000

@@ -65,8 +65,8 @@ def backfill(
     Load each file with `promtool tsdb create-blocks-from openmetrics FILE DATA_FOLDER`.
     """
     from drift_exporter.app import load_config, store_url
+    from drift_exporter.calibration.past_jobs import Look, past_to_judge
     from drift_exporter.metrics.families import PAST_FAMILIES
-    from drift_exporter.past_jobs import Look, past_to_judge
     from drift_exporter.replaying import openmetrics, openmetrics_files
     from drift_exporter.replaying.series import LOOKBACK_SECONDS
 

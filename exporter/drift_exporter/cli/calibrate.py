@@ -32,7 +32,7 @@ from drift_exporter.config import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from drift_exporter.calibration_text import ColumnPower
+    from drift_exporter.calibration.text import ColumnPower
 
 
 @main.command()
@@ -70,10 +70,10 @@ def calibrate(
     from rich.console import Console
 
     from drift_exporter.app import load_config, store_url
-    from drift_exporter.calibrating import history_of
-    from drift_exporter.calibration_text import powers, summary
-    from drift_exporter.lookback import made_anew
-    from drift_exporter.past_jobs import Look, past_job
+    from drift_exporter.calibration.calibrating import history_of
+    from drift_exporter.calibration.lookback import made_anew
+    from drift_exporter.calibration.past_jobs import Look, past_job
+    from drift_exporter.calibration.text import powers, summary
     from drift_exporter.statistics.calibration import Method
 
     console = Console(soft_wrap=True, highlight=False)
@@ -117,7 +117,7 @@ def _print_table(console: "Console", found: "list[ColumnPower]") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from drift_exporter.calibration_text import LEGEND, table
+    from drift_exporter.calibration.text import LEGEND, table
 
     rows = table(found)
     if not rows:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drift_exporter.approving import WAITING
 from drift_exporter.cli.asking import shown
+from drift_exporter.incident.approving import WAITING
 
 if TYPE_CHECKING:
     from rich.table import Table

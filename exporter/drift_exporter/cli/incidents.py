@@ -241,8 +241,8 @@ def link(config_file: Path, action: int, decision: str, who: str, group: str) ->
     """
     import time
 
-    from drift_exporter.desk import Desk, Settings
-    from drift_exporter.incidents.links import link_key
+    from drift_exporter.casework.desk import Desk, Settings
+    from drift_exporter.exchange.links import link_key
 
     who, group = who.strip(), group.strip() or group
     _check_text(who, "--who")

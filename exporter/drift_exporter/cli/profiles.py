@@ -37,8 +37,8 @@ def profile() -> None:
 def profile_build(config_file: Path, model: str | None, output: Path | None) -> None:
     """Read the reference and write the profile, over an older one too."""
     from drift_exporter.config_file import load
-    from drift_exporter.profile_files import write_profile
-    from drift_exporter.profiles import make_profile, profile_path
+    from drift_exporter.profiles.current import make_profile, profile_path
+    from drift_exporter.profiles.files import write_profile
 
     with errors_end_here():
         config = load(config_file, os.environ)
@@ -62,7 +62,7 @@ def profile_show(config_file: Path, model: str | None, file: Path | None) -> Non
     """Show a profile: each column's kind and why, its bins, and what was left out."""
     from drift_exporter.config_file import load
     from drift_exporter.profile_text import shown
-    from drift_exporter.profiles import existing_profile, profile_path
+    from drift_exporter.profiles.current import existing_profile, profile_path
 
     with errors_end_here():
         if file is not None:
@@ -79,7 +79,7 @@ def profile_show(config_file: Path, model: str | None, file: Path | None) -> Non
 def profile_diff(old: Path, new: Path) -> None:
     """Compare two profiles: columns, bins, and how far the counts lie apart."""
     from drift_exporter.profile_text import difference
-    from drift_exporter.profiles import existing_profile
+    from drift_exporter.profiles.current import existing_profile
 
     with errors_end_here():
         click.echo(difference(existing_profile(old), existing_profile(new)), nl=False)
@@ -124,8 +124,8 @@ def profile_promote(
     and why are added.
     """
     from drift_exporter.config_file import load
-    from drift_exporter.profiles import existing_profile, profile_path
-    from drift_exporter.promotion_notes import Note, promote
+    from drift_exporter.profiles.current import existing_profile, profile_path
+    from drift_exporter.profiles.promotion_notes import Note, promote
 
     with errors_end_here():
         exporter = exporter_of(url, token_file)

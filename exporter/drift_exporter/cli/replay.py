@@ -111,9 +111,9 @@ def _outcome(
     alertmanager_config: Path | None,
 ) -> "tuple[list[str], Outcome]":
     from drift_exporter.app import load_config, store_url
+    from drift_exporter.calibration.past_jobs import Look, past_to_judge
     from drift_exporter.config_file import dump_yaml, load_yaml
     from drift_exporter.cron import longest_gap_seconds
-    from drift_exporter.past_jobs import Look, past_to_judge
     from drift_exporter.replaying import replay as replayed
     from drift_exporter.rules import example_config, generate
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from drift_exporter.snapshot import CalibrationInfo, FeatureInfo, Snapshot, WindowResult
-from drift_exporter.verdict import Floats
+from drift_exporter.verdicts.verdict import Floats
 
 Labels = tuple[str, ...]
 Sample = tuple[Labels, float]

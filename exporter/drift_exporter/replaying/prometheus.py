@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from drift_exporter.errors import ReplayError
 from drift_exporter.replaying.remote_write import ABSENT, LabelPairs, absent, requests
-from drift_exporter.verdict import Floats
+from drift_exporter.verdicts.verdict import Floats
 
 READY_WITHIN_SECONDS = 30.0
 ENDED_WITHIN_SECONDS = 20.0

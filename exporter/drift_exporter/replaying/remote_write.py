@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from drift_exporter.verdict import Floats
+from drift_exporter.verdicts.verdict import Floats
 
 LabelPairs = tuple[tuple[str, str], ...]
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from drift_exporter.metrics.families import FAMILIES, Family
 from drift_exporter.replaying.remote_write import ABSENT, LabelPairs, absent
 from drift_exporter.snapshot import Snapshot
-from drift_exporter.verdict import Floats
+from drift_exporter.verdicts.verdict import Floats
 
 LOOKBACK_SECONDS = 300
 """How long Prometheus shows a sample whose series goes silent."""

@@ -12,7 +12,7 @@ from drift_exporter.audit import PRUNED, Entry
 from drift_exporter.config import CANARY, Config, ModelConfig
 from drift_exporter.errors import IncidentError, StoreError
 from drift_exporter.incident import Incident
-from drift_exporter.records import Compared
+from drift_exporter.incident.records import Compared
 from drift_exporter.reporting.answers import times_of
 from drift_exporter.reporting.cases import alert_facts, case_facts, step_facts
 from drift_exporter.reporting.evidence import evidence

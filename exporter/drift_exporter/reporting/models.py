@@ -15,9 +15,8 @@ from drift_exporter.config import (
 from drift_exporter.cron import longest_gap_seconds
 from drift_exporter.errors import CalibrationError, DriftExporterError
 from drift_exporter.profile import Profile
-from drift_exporter.profile_files import read_profile
-from drift_exporter.profiles import profile_path
-from drift_exporter.promise import ModelCalibration, from_json
+from drift_exporter.profiles.current import profile_path
+from drift_exporter.profiles.files import read_profile
 from drift_exporter.reporting.facts import (
     CalibrationFacts,
     CalibrationSettings,
@@ -27,6 +26,7 @@ from drift_exporter.reporting.facts import (
     ThresholdFacts,
 )
 from drift_exporter.store import Store
+from drift_exporter.verdicts.promise import ModelCalibration, from_json
 
 MOST_CALIBRATIONS = 60
 """At the default pace of a week, more than a year of them."""

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from drift_exporter.audit import Entry
 from drift_exporter.errors import StoreError
 from drift_exporter.incident import Incident
-from drift_exporter.records import (
+from drift_exporter.incident.records import (
     Begin,
     Compared,
     Logged,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from drift_exporter.counts import Vector
 from drift_exporter.errors import StoreError
-from drift_exporter.verdict import Floats
+from drift_exporter.verdicts.verdict import Floats
 
 _TYPES = {1: "<u1", 2: "<u2", 3: "<u4", 4: "<i8"}
 """How counts are written, by the first byte; the narrowest that holds them all is taken."""

@@ -19,7 +19,7 @@ from drift_exporter.store.codec import (
     unpack_psi,
     unpack_scores,
 )
-from drift_exporter.verdict import Floats
+from drift_exporter.verdicts.verdict import Floats
 
 Scores = Mapping[str, tuple[int, Mapping[str, Score]]]
 """By window, its end and the score of each feature."""

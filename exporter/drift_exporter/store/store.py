@@ -17,7 +17,7 @@ from drift_exporter.store.database import Database, open_database
 from drift_exporter.store.history import Scores
 from drift_exporter.store.runs import StoredRun
 from drift_exporter.store.slices import Series
-from drift_exporter.verdict import Floats
+from drift_exporter.verdicts.verdict import Floats
 
 
 class Store:

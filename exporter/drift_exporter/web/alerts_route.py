@@ -11,8 +11,8 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from drift_exporter.case import Receipt
 from drift_exporter.errors import DeliveryError, StoreError
+from drift_exporter.incident.case import Receipt
 from drift_exporter.web.desk_parts import Desk
 from drift_exporter.web.guard import ALERTS
 from drift_exporter.web.listen import Limits

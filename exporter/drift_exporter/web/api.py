@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, ConfigDict
 
 from drift_exporter.snapshot import Run, Snapshot, WindowResult
-from drift_exporter.verdict import State
+from drift_exporter.verdicts.verdict import State
 from drift_exporter.web.summary import finite, model_state, window_features, worst_feature
 from drift_exporter.web.views import FeatureView, WindowView
 

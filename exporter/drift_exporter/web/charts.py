@@ -12,7 +12,7 @@ from math import isnan, nan
 
 import numpy as np
 
-from drift_exporter.verdict import Floats
+from drift_exporter.verdicts.verdict import Floats
 
 SPARK_WIDTH, SPARK_HEIGHT = 96, 22
 BOX = 1000

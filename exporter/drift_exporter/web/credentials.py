@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from starlette.types import Scope
 
-from drift_exporter.case import NOBODY, Person
+from drift_exporter.incident.case import NOBODY, Person
 from drift_exporter.web.desk_parts import People
 
 USER = "drift_exporter.user"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Literal, Protocol
 
 from drift_exporter.audit import Entry, Findings
-from drift_exporter.case import Case, Invitation, Person, Receipt
 from drift_exporter.incident import Action, Alert, Incident, State
+from drift_exporter.incident.case import Case, Invitation, Person, Receipt
 
 ReportFormat = Literal["markdown", "html", "json"]
 

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from drift_exporter.case import NOBODY
+from drift_exporter.incident.case import NOBODY
 from drift_exporter.web.credentials import (
     PERSON,
     Shown,

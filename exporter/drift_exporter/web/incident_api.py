@@ -9,7 +9,6 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from drift_exporter.audit import Findings
-from drift_exporter.case import AskedAction, Case
 from drift_exporter.incident import (
     Action,
     ActionState,
@@ -21,6 +20,7 @@ from drift_exporter.incident import (
     Step,
     possible,
 )
+from drift_exporter.incident.case import AskedAction, Case
 from drift_exporter.web.api import moment
 
 

@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from drift_exporter.audit import Entry
-from drift_exporter.case import AskedAction, Person
 from drift_exporter.errors import DriftExporterError, StoreError
 from drift_exporter.incident import MOVES, Action, State
+from drift_exporter.incident.case import AskedAction, Person
 from drift_exporter.web.credentials import PERSON
 from drift_exporter.web.desk_parts import Desk, ReportFormat
 from drift_exporter.web.incident_api import (

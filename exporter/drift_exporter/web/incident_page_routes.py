@@ -12,9 +12,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from drift_exporter.case import Person
 from drift_exporter.errors import DriftExporterError, IncidentError, StoreError
 from drift_exporter.incident import ACTIVE, MOVES, State
+from drift_exporter.incident.case import Person
 from drift_exporter.web import incident_pages
 from drift_exporter.web.credentials import PERSON, FormTokens
 from drift_exporter.web.desk_parts import Desk

@@ -6,8 +6,8 @@ Knows views and their looks; never where they come from.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from drift_exporter.case import Invitation, Person
 from drift_exporter.incident import Alert, Incident, State
+from drift_exporter.incident.case import Invitation, Person
 from drift_exporter.web.incident_views import IncidentView
 from drift_exporter.web.pages import Frame, page
 

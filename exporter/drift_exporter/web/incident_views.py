@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from drift_exporter.approving import WAITING
-from drift_exporter.case import AskedAction, Case, Person
 from drift_exporter.incident import (
     ACTIVE,
     SEVERITIES,
@@ -21,6 +19,8 @@ from drift_exporter.incident import (
     Step,
     possible,
 )
+from drift_exporter.incident.approving import WAITING
+from drift_exporter.incident.case import AskedAction, Case, Person
 
 LEADING = 5
 """Features that are shown with their bins."""

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from drift_exporter.errors import StoreError
 from drift_exporter.incident import ACTIVE, Incident
 from drift_exporter.snapshot import Snapshot
-from drift_exporter.verdict import State
+from drift_exporter.verdicts.verdict import State
 from drift_exporter.web import pages
 from drift_exporter.web.any_path import ANYTHING
 from drift_exporter.web.credentials import PERSON

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from drift_exporter.incident import Incident
 from drift_exporter.snapshot import Run, Snapshot
-from drift_exporter.verdict import State
+from drift_exporter.verdicts.verdict import State
 from drift_exporter.web import charts, texts
 from drift_exporter.web.summary import model_state
 from drift_exporter.web.views import FeatureView, ModelRow, ModelView

@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from drift_exporter.detail import FeatureDetail
 from drift_exporter.snapshot import Run, Snapshot
-from drift_exporter.verdict import Floats
+from drift_exporter.verdicts.detail import FeatureDetail
+from drift_exporter.verdicts.verdict import Floats
 from drift_exporter.web.desk_parts import Desk, Report
 
 Score = tuple[float | None, str]

@@ -9,7 +9,7 @@ from math import isfinite
 import numpy as np
 
 from drift_exporter.snapshot import FeatureInfo, Snapshot, WindowResult
-from drift_exporter.verdict import Floats, State
+from drift_exporter.verdicts.verdict import Floats, State
 
 _RANK = {State.NOT_EVALUATED: 0, State.OK: 1, State.WARNING: 2, State.CRITICAL: 3}
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from drift_exporter.config import RATES
 from drift_exporter.incident import Cause
-from drift_exporter.verdict import Reason, State
+from drift_exporter.verdicts.verdict import Reason, State
 
 NARROW = "\N{NARROW NO-BREAK SPACE}"
 NONE = "\N{EN DASH}"

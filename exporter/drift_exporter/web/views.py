@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from drift_exporter.config import SEVERITIES, STATISTICS
-from drift_exporter.detail import FeatureDetail, WindowDetail
 from drift_exporter.snapshot import FeatureInfo, Snapshot, WindowResult
-from drift_exporter.verdict import Floats, Reason, State
+from drift_exporter.verdicts.detail import FeatureDetail, WindowDetail
+from drift_exporter.verdicts.verdict import Floats, Reason, State
 from drift_exporter.web.charts import Line, Spark, line, sparks
 from drift_exporter.web.parts import Score
 from drift_exporter.web.summary import (

@@ -1,0 +1,307 @@
+"""The scheduled look back: the past is counted, thresholds are calibrated, the promise is tested.
+
+Knows what is due and in which order; never a schedule, a metric or a page.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from drift_exporter.calibration.calibrating import calibrated, history_of, self_tested
+from drift_exporter.calibration.hindsight import fill
+from drift_exporter.checking.job import Job
+from drift_exporter.config import CAN_BE_CALIBRATED, RATES
+from drift_exporter.errors import CalibrationError
+from drift_exporter.reading.source import Progress, Source, Stop
+from drift_exporter.snapshot import Snapshot
+from drift_exporter.statistics.calibration import LEAST_HISTORY_DAYS, Method
+from drift_exporter.statistics.timeline import Rule
+from drift_exporter.verdicts.promise import ModelCalibration, Settings, column_names, from_json
+from drift_exporter.verdicts.verdict import Floats
+
+log = logging.getLogger(__name__)
+
+DAY_SECONDS = 86_400.0
+
+_OF_RULE = {
+    "window_seconds": "window",
+    "step_seconds": "interval",
+    "for_seconds": "for",
+    "keep_firing_seconds": "keep_firing_for",
+    "min_rows": "min_rows",
+}
+"""What a rule's fields are called where they differ."""
+
+
+@dataclass(frozen=True)
+class LookedBack:
+    """What a look back changed."""
+
+    rows_read: int = 0
+    calibration: ModelCalibration | None = None
+    """The calibration that is in force now, where it changed."""
+
+    recalibrated: bool = False
+    """Whether it is a new one, and not only tested anew."""
+
+
+def in_force(job: Job) -> ModelCalibration | None:
+    """The calibration that a model's config names, or the newest one that is stored.
+
+    Raises
+    ------
+    CalibrationError
+        If the file that the config names cannot be used.
+    StoreError
+        If the store cannot be read.
+    """
+    if not job.model.calibrates:
+        return None
+    file = job.model.calibration.file
+    if file is None:
+        stored = job.store.calibration(job.model.name, job.profile.bins_hash)
+        return None if stored is None else from_json(stored[1], "the stored calibration")
+    try:
+        found = from_json(Path(file).read_text(encoding="utf-8"), file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise CalibrationError(
+            f"{file}: cannot be read ({type(error).__name__}); "
+            "make it with 'drift-exporter calibrate --output'"
+        ) from error
+    if found.bins_hash != job.profile.bins_hash:
+        raise CalibrationError(
+            f"{file}: made for the bins {found.bins_hash}, the profile of model "
+            f"{job.model.name!r} has {job.profile.bins_hash}; calibrate again"
+        )
+    lacking = [w.text for w in job.model.windows if w.text not in found.windows]
+    if lacking:
+        raise CalibrationError(
+            f"{file}: has the windows {', '.join(found.windows)}, but not {', '.join(lacking)} of "
+            f"model {job.model.name!r}; calibrate again"
+        )
+    # Other windows that the file has must not lead.
+    found = replace(found, windows={w.text: found.windows[w.text] for w in job.model.windows})
+    # Windows tell the same of what they share.
+    differs = dict.fromkeys(_differences(job, found))
+    if differs:
+        raise CalibrationError(
+            f"{file}: not made for model {job.model.name!r} as it is configured: "
+            f"{'; '.join(differs)}; calibrate again"
+        )
+    return found
+
+
+def wanted(job: Job, now: float, newest: Snapshot | None = None) -> bool:
+    """Whether there is anything to look back for: a past to count, or a calibration that is due
+    and not put off."""
+    if _unread(job, now) or _test_is_due(job, now):
+        return True
+    return _is_due(job, now) and not put_off(job, now, newest)
+
+
+def put_off(job: Job, now: float, newest: Snapshot | None) -> bool:
+    """Whether a calibration that is due waits, as something drifts: it would take the drift for
+    natural variation and end its alert.
+
+    Parameters
+    ----------
+    job
+        The model. A calibration that is analytic or made for another config does not wait.
+    now
+        Seconds since the epoch.
+    newest
+        The model's newest snapshot; None: nothing is known to drift.
+    """
+    known = job.calibration
+    if known is None or newest is None or known.leading.method is not Method.HISTORY:
+        return False
+    return _is_due(job, now) and not _is_outdated(job, known) and _drifts(job, newest)
+
+
+def look_back(
+    job: Job,
+    open_source: Callable[[], Source],
+    now: float,
+    stop: Stop = lambda: False,
+    newest: Snapshot | None = None,
+) -> LookedBack:
+    """Count the past that windows do not need but the reference or the calibration does; then
+    calibrate and test the promise, where that is due.
+
+    Parameters
+    ----------
+    job
+        The model, after its first run.
+    open_source
+        Opens the inference data anew: the model's runs go on with their own.
+    now
+        Seconds since the epoch.
+    stop
+        Whether to stop between two days.
+    newest
+        The model's newest snapshot: while something drifts in it, no calibration is made.
+
+    Raises
+    ------
+    DriftExporterError
+        If the source cannot be read, the counts not calibrated or the store not be written;
+        what was counted before is kept.
+    """
+    rows = 0
+    span = _unread(job, now)
+    if span:
+        source = open_source()
+        try:
+            rows = fill(replace(job, source=source), *span, now, stop)
+        finally:
+            source.close()
+        job.baselines.forget()
+    known = job.calibration
+    if _test_is_due(job, now):
+        known = _tested(job, now)
+    if not _is_due(job, now) or put_off(job, now, newest):
+        return LookedBack(rows, known if known is not job.calibration else None)
+    return LookedBack(rows, made_anew(job, now), recalibrated=True)
+
+
+def made_anew(job: Job, now: float, progress: Progress = lambda _: None) -> ModelCalibration:
+    """The calibration on the stored past, with what it would have said of the same past."""
+    history = history_of(job, now)
+    made = calibrated(job, history, now, progress)
+    found = self_tested(replace(job, calibration=made), history, now, in_sample=True)
+    return made.tested(found) if found else made
+
+
+def _tested(job: Job, now: float) -> ModelCalibration | None:
+    known = job.calibration
+    if known is None:
+        return None
+    history = history_of(job, now)
+    # Until all of the past is newer than the calibration, it is tested on its own days too.
+    found = self_tested(job, history, now, in_sample=known.created > history.start)
+    return known.tested(found) if found else known
+
+
+def _unread(job: Job, now: float) -> tuple[int, int] | None:
+    """The past that was not counted: before what the runs have counted."""
+    known = job.store.counted(job.model.name, job.profile.bins_hash, job.model.slice_seconds)
+    width = job.model.slice_seconds
+    start = int(now - job.model.history_seconds) // width * width
+    if known is None or known[0] <= start:
+        return None
+    return start, known[0]
+
+
+def _is_due(job: Job, now: float) -> bool:
+    model = job.model
+    if not model.calibrates or model.calibration.file is not None:
+        return False
+    # Before the first run the past is not counted: that is no reason to calibrate without it.
+    if job.store.counted_to(model.name, job.profile.bins_hash, model.slice_seconds) is None:
+        return False
+    known = job.calibration
+    if known is None or _is_outdated(job, known):
+        return True
+    age = now - known.created
+    if known.leading.method is Method.ANALYTIC:
+        days = history_of(job, now).timeline.history_days
+        return age >= DAY_SECONDS and days >= LEAST_HISTORY_DAYS
+    return age >= model.calibration.every.seconds
+
+
+def _is_outdated(job: Job, known: ModelCalibration) -> bool:
+    """Whether the config asks for other rules, columns or settings than were calibrated."""
+    if known.settings != Settings.of(job.model):
+        return True
+    rules = {window: one.rule for window, one in known.windows.items()}
+    of_segments = known.segments.rule if known.segments else None
+    if (rules, of_segments) != (dict(job.alert_rules), job.segments_rule):
+        return True
+    names = {one.name for one in known.leading.series}
+    return names != {str(name) for name in column_names(job.model, job.profile)}
+
+
+def _differences(job: Job, found: ModelCalibration) -> Iterator[str]:
+    """What a file was made for that the config does not have."""
+    was, budget = found.budget_per_90_days, job.model.calibration.budget
+    if was != budget:
+        yield f"budget was {was:g}, is {budget:g}"
+    for window, rule in job.alert_rules.items():
+        yield from _other_rule(found.windows[window].rule, rule)
+    of_segments, segments_rule = found.segments, job.segments_rule
+    if of_segments is not None and segments_rule is not None:
+        yield from _other_rule(of_segments.rule, segments_rule)
+    elif segments_rule is not None:
+        # The other way round it is only more careful: columns have a part of the budget less.
+        yield "there were no segments, there are some"
+    known = {series.name for one in found.windows.values() for series in one.series}
+    lacking = [n for n in column_names(job.model, job.profile) if str(n) not in known]
+    if lacking:
+        more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        yield f"it lacks {lacking[0].statistic} of {lacking[0].column!r}{more}"
+    made_for = found.settings
+    if made_for is not None and made_for.seasonal != job.baselines.seasonal:
+        kind = job.model.reference.kind
+        yield f"reference.kind was {made_for.reference_kind}, is {kind}"
+
+
+def _other_rule(was: Rule, rule: Rule) -> Iterator[str]:
+    for field, told in _OF_RULE.items():
+        old, new = getattr(was, field), getattr(rule, field)
+        if old != new:
+            yield f"{told} was {old:g}, is {new:g}"
+
+
+def _drifts(job: Job, newest: Snapshot) -> bool:
+    """Whether a column or segment is over a calibrated threshold as the shipped alerts ask."""
+    names = [feature.name for feature in newest.features]
+    return any(job.model.calibrated(names[i], statistic) for statistic, i in _over(newest))
+
+
+def _over(newest: Snapshot) -> Iterator[tuple[str, int]]:
+    """Statistic and position of columns over the warning threshold: in all windows that have a
+    score, shares of rows in the shortest; segments in every window that has one of all rows."""
+    if not newest.windows:
+        return
+    nothing = np.full(len(newest.features), np.nan)
+    shortest = min(newest.windows, key=lambda window: window.end - window.start)
+    for statistic in CAN_BE_CALIBRATED:
+        asked = (shortest,) if statistic in RATES else newest.windows
+        ratios = np.stack(
+            [
+                _per_limit(
+                    window.scores.get(statistic, nothing),
+                    window.thresholds.get((statistic, "warning"), nothing),
+                )
+                for window in asked
+            ]
+        )
+        agreed = (ratios > 1).any(axis=0) & ~(ratios <= 1).any(axis=0)
+        yield from ((statistic, i) for i in np.flatnonzero(agreed).tolist())
+    known = ~np.isnan([window.scores.get("psi", nothing) for window in newest.windows])
+    segments: dict[tuple[str, str], list[Floats]] = {}
+    for at, window in enumerate(newest.windows):
+        for one in window.segments:
+            split = (one.segment_by, one.segment)
+            found = segments.setdefault(split, [nothing] * len(newest.windows))
+            found[at] = _per_limit(one.psi, one.thresholds.get("warning", nothing))
+    for found in segments.values():
+        over = np.stack(found) > 1
+        agreed = over.any(axis=0) & (over | ~known).all(axis=0)
+        yield from (("psi", i) for i in np.flatnonzero(agreed).tolist())
+
+
+def _per_limit(score: Floats, limit: Floats) -> Floats:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return score / limit
+
+
+def _test_is_due(job: Job, now: float) -> bool:
+    known = job.calibration
+    if known is None or not job.model.calibrates:
+        return False
+    last = known.self_test.at if known.self_test else known.created
+    return now - last >= DAY_SECONDS

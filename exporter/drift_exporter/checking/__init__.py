@@ -1,0 +1,1 @@
+"""Story one: new slices of a model → windows → scores → verdicts → snapshot."""

@@ -1,0 +1,215 @@
+"""Sends the request of an action and tells whether it was done, was not, or nobody knows.
+
+Owner of requests. Knows HTTP, retries and secrets at the moment of sending; never what an
+incident is. What cannot be known is said to be unknown: a lost answer may be a started job.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import count
+from queue import Empty, SimpleQueue
+from ssl import SSLCertVerificationError
+from typing import Any
+
+import requests
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, MaxRetryError, NewConnectionError
+
+from drift_exporter.config.action import Action as Configured
+from drift_exporter.exchange.building import Request, url_of
+from drift_exporter.exchange.secret_values import SecretError, hide, read_secret
+from drift_exporter.incident import ActionState
+
+MOST_ANSWER_BYTES = 64 * 1024
+MOST_TOLD_CHARACTERS = 500
+LONGEST_BACKOFF_SECONDS = 60.0
+MOST_TIMEOUTS = 4
+"""How many timeouts a whole try may last: name, connection, handshake, answer."""
+
+_REFUSED = frozenset({429, 503})
+"""Answers that say: not now, and nothing was done."""
+
+_DOUBTFUL = frozenset({500, 502, 504})
+"""Answers after which the request may have been done all the same."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What became of a request."""
+
+    state: ActionState
+    """``succeeded``, ``failed`` (surely not done) or ``unknown``."""
+
+    status: int | None
+    """Status of the last answer, None where there was none."""
+
+    attempts: int
+    detail: str
+    """The beginning of the answer, or what went wrong; no secret is in it."""
+
+    def record(self) -> dict[str, Any]:
+        """The outcome as plain data."""
+        return {"status": self.status, "attempts": self.attempts, "answer": self.detail}
+
+
+def send(
+    action: Configured,
+    request: Request,
+    environ: Mapping[str, str],
+    sleep: Callable[[float], None] = time.sleep,
+) -> Sent:
+    """Send a request with the secrets of its action; a dry run sends nothing."""
+    if action.dry_run:
+        return Sent(ActionState.SUCCEEDED, None, 0, "dry run: nothing was sent")
+    if request.url != url_of(action):
+        # The request comes from the store: no token may go where the config does not say.
+        return Sent(ActionState.FAILED, None, 0, "the address is not the one of the config")
+    try:
+        headers, body, secrets = _with_secrets(action, request, environ)
+    except SecretError as error:
+        return Sent(ActionState.FAILED, None, 0, str(error))
+    doubt = False
+    # Not urllib3's Retry: it reads an answer to its end before the next try, and the last try
+    # alone would tell, though an earlier one may have been done.
+    for attempt in count(1):
+        sent = _once(action, request, headers, body)
+        doubt = doubt or sent.state == ActionState.UNKNOWN
+        if attempt > action.retries or not _again(action, sent):
+            break
+        sleep(min(action.backoff.seconds * 2 ** (attempt - 1), LONGEST_BACKOFF_SECONDS))
+    state = sent.state
+    if doubt and state == ActionState.FAILED:
+        state = ActionState.UNKNOWN
+    return Sent(state, sent.status, attempt, hide(sent.detail, secrets)[:MOST_TOLD_CHARACTERS])
+
+
+def _once(action: Configured, request: Request, headers: Mapping[str, str], body: bytes) -> Sent:
+    """One try, which is given up where it does not end: a timeout is of one part of the answer."""
+    ended: SimpleQueue[Sent] = SimpleQueue()
+
+    def run() -> None:
+        ended.put(_try(action, request, headers, body))
+
+    threading.Thread(target=run, name=f"send-{action.name}", daemon=True).start()
+    try:
+        return ended.get(timeout=MOST_TIMEOUTS * action.timeout.seconds)
+    except Empty:
+        return Sent(ActionState.UNKNOWN, None, 1, "no answer that ends (given up)")
+
+
+def _try(action: Configured, request: Request, headers: Mapping[str, str], body: bytes) -> Sent:
+    try:
+        with (
+            requests.Session() as session,
+            session.request(
+                request.method,
+                request.url,
+                data=body,
+                headers=dict(headers),
+                # Without it, a .netrc of the machine would replace our token.
+                auth=_as_it_is,
+                timeout=action.timeout.seconds,
+                allow_redirects=False,
+                stream=True,
+                verify=action.ca_file or True,
+            ) as response,
+        ):
+            text = _beginning(response.raw, action.timeout.seconds)
+    except requests.RequestException as error:
+        state = ActionState.FAILED if _surely_not_sent(error) else ActionState.UNKNOWN
+        return Sent(state, None, 1, _told(error))
+    except OSError as error:  # the file of the authorities
+        name = f"ca_file {action.ca_file}" if action.ca_file else "TLS"
+        return Sent(ActionState.FAILED, None, 1, f"{name} cannot be used: {type(error).__name__}")
+    return Sent(_state(action, response.status_code), response.status_code, 1, text)
+
+
+def _again(action: Configured, sent: Sent) -> bool:
+    """Whether another try is safe, and of use."""
+    if sent.state == ActionState.FAILED:
+        return sent.status is None or sent.status in _REFUSED
+    doubtful = sent.status is None or sent.status in _DOUBTFUL
+    return sent.state == ActionState.UNKNOWN and doubtful and action.after_unknown == "resend"
+
+
+def _with_secrets(
+    action: Configured, request: Request, environ: Mapping[str, str]
+) -> tuple[dict[str, str], bytes, tuple[str, ...]]:
+    headers, body, secrets = dict(request.headers), request.body, []
+    if action.has_token:
+        token = read_secret(action.token_file, action.token_env, environ)
+        secrets.append(token)
+        if action.kind == "gitlab_pipeline":
+            # GitLab takes a trigger token nowhere else.
+            body = json.dumps({"token": token, **json.loads(body)})
+        else:
+            headers["Authorization"] = f"Bearer {token}"
+    for name, secret in action.secret_headers.items():
+        headers[name] = read_secret(secret.file, secret.env, environ)
+        # "Basic abc": the part behind the scheme alone is the secret too.
+        secrets += [headers[name], headers[name].rpartition(" ")[2]]
+    return headers, body.encode("utf-8", "replace"), tuple(secrets)
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _beginning(raw: Any, timeout_seconds: float) -> str:
+    """The beginning of an answer as one line; an answer without end is left after a while."""
+    content, deadline = b"", time.monotonic() + timeout_seconds
+    try:
+        while len(content) < MOST_ANSWER_BYTES and time.monotonic() < deadline:
+            part = raw.read1(8192)
+            if not part:
+                break
+            content += part
+    except (HTTPError, OSError):
+        content += b" (the answer broke off)"
+    return " ".join(
+        "".join(c if c.isprintable() else " " for c in content.decode("utf-8", "replace")).split()
+    )
+
+
+def _state(action: Configured, status: int) -> ActionState:
+    # Airflow has a run of this id: it is ours, from a try whose answer was lost.
+    there = action.kind == "airflow_dag_run" and status == 409
+    if 200 <= status < 300 or status in action.accepts or there:
+        return ActionState.SUCCEEDED
+    if status >= 500 and status not in _REFUSED:
+        return ActionState.UNKNOWN
+    return ActionState.FAILED
+
+
+def _surely_not_sent(error: requests.RequestException) -> bool:
+    """Whether there was no connection over which the request could have gone."""
+    cause = _cause(error)
+    if isinstance(cause, NewConnectionError | ConnectTimeoutError):
+        return True
+    if isinstance(error, requests.exceptions.ProxyError | requests.exceptions.InvalidURL):
+        return True
+    return any(isinstance(part, SSLCertVerificationError) for part in _chain(cause))
+
+
+def _cause(error: requests.RequestException) -> BaseException:
+    first = error.args[0] if error.args else error
+    reason = first.reason if isinstance(first, MaxRetryError) else first
+    return reason if isinstance(reason, BaseException) else error
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        inner = error.args[0] if error.args and isinstance(error.args[0], BaseException) else None
+        error = inner or error.__cause__ or error.__context__
+    return found
+
+
+def _told(error: requests.RequestException) -> str:
+    # Without the library's text, which quotes addresses and proxies.
+    names = dict.fromkeys(type(part).__name__ for part in (error, _cause(error)))
+    what = "no connection" if _surely_not_sent(error) else "no answer"
+    return f"{what} ({', '.join(names)})"

@@ -1,0 +1,70 @@
+"""Incidents: what they are made of, and how alerts and people move them.
+
+Pure: values in, values out. Knows states and transitions; knows no store, clock or webhook.
+"""
+
+from drift_exporter.incident.alerts import (
+    REOPEN_AFTER_SECONDS,
+    Known,
+    Others,
+    Received,
+    cause_of,
+    receive,
+    severity_of,
+)
+from drift_exporter.incident.moves import (
+    MOVES,
+    acknowledge,
+    close,
+    mitigate,
+    note,
+    possible,
+    resolve,
+)
+from drift_exporter.incident.values import (
+    ACTIVE,
+    ALERT_NAMES,
+    ALERTMANAGER,
+    OUTDATED,
+    SEVERITIES,
+    Action,
+    ActionState,
+    Alert,
+    Approval,
+    Cause,
+    Incident,
+    State,
+    Step,
+    analysis_digest,
+)
+
+__all__ = [
+    "ACTIVE",
+    "ALERTMANAGER",
+    "ALERT_NAMES",
+    "Action",
+    "ActionState",
+    "Alert",
+    "Approval",
+    "Cause",
+    "Incident",
+    "Known",
+    "MOVES",
+    "OUTDATED",
+    "Others",
+    "REOPEN_AFTER_SECONDS",
+    "Received",
+    "SEVERITIES",
+    "State",
+    "Step",
+    "acknowledge",
+    "analysis_digest",
+    "cause_of",
+    "close",
+    "mitigate",
+    "note",
+    "possible",
+    "receive",
+    "resolve",
+    "severity_of",
+]

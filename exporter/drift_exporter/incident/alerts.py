@@ -1,0 +1,324 @@
+"""How alerts move incidents, in whatever order and however often they are told."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from drift_exporter.errors import IncidentError
+from drift_exporter.incident.values import (
+    ALERT_NAMES,
+    ALERTMANAGER,
+    OUTDATED,
+    SEVERITIES,
+    Alert,
+    Cause,
+    Incident,
+    State,
+    Step,
+)
+
+REOPEN_AFTER_SECONDS = 3600.0
+"""How long after its resolution an incident is taken up again when its alerts return."""
+
+_LONGEST_TITLE = 200
+
+_PREFIX = "ModelDrift"
+_CAUSES = {
+    **dict.fromkeys(
+        (
+            "FeatureDrifted",
+            "PredictionDrifted",
+            "SegmentDrifted",
+            "Widespread",
+            "Sustained",
+            "MissingValuesHigh",
+            "UnseenValuesHigh",
+            "OutOfRangeHigh",
+        ),
+        Cause.DRIFT,
+    ),
+    **dict.fromkeys(
+        (
+            "RunFailing",
+            "MonitorStale",
+            "NeverSucceeded",
+            "NoData",
+            "TooFewRows",
+            "FeatureNotEvaluated",
+            "RunSlow",
+            "RunsSkipped",
+        ),
+        Cause.MONITORING,
+    ),
+}
+
+
+def cause_of(name: str) -> Cause | None:
+    """What an alert of this name is about; None for alerts about incidents themselves.
+
+    An incident opened by the alert that an incident is not acknowledged would call for the
+    next one.
+    """
+    short = name.removeprefix(_PREFIX)
+    if name != short and short.startswith("Incident"):
+        return None
+    return _CAUSES.get(short, Cause.UPKEEP) if name != short else Cause.UPKEEP
+
+
+def severity_of(alert: Alert) -> str:
+    """The severity of an alert, one of `SEVERITIES`."""
+    return alert.severity if alert.severity in SEVERITIES else "warning"
+
+
+class Others(NamedTuple):
+    """What is known of alerts in sum."""
+
+    firing: int = 0
+    ended: float | None = None
+    """When the last one ended that has."""
+
+
+class Known:
+    """The alerts of one incident that are known so far, and whether any still fires.
+
+    Of one fingerprint only the newest alert can fire, and only if no other one of it ended
+    after it began. So it does not matter in which order alerts and their ends are told.
+
+    Parameters
+    ----------
+    alerts
+        All alerts of some fingerprints.
+    others
+        Finds how many alerts of other fingerprints fire, and when the last one ended that
+        has. It is asked once, and only where that matters.
+    """
+
+    def __init__(
+        self, alerts: Iterable[Alert] = (), others: Callable[[], Others] | None = None
+    ) -> None:
+        self._by_fingerprint: dict[str, dict[float, Alert]] = {}
+        self._find_others = others
+        self._firing = 0
+        self._ended: float | None = None
+        for alert in alerts:
+            self.put(alert)
+
+    @property
+    def firing(self) -> int:
+        """How many alerts fire."""
+        return self._firing + self._others.firing
+
+    @property
+    def ended(self) -> float | None:
+        """When the last alert ended that has; None where none has."""
+        ends = [end for end in (self._ended, self._others.ended) if end is not None]
+        return max(ends, default=None)
+
+    @cached_property
+    def _others(self) -> Others:
+        return Others() if self._find_others is None else self._find_others()
+
+    def get(self, alert: Alert) -> Alert | None:
+        """The alert of this fingerprint and start as it is known."""
+        return self._by_fingerprint.get(alert.fingerprint, {}).get(alert.starts_at)
+
+    def same(self, fingerprint: str) -> list[Alert]:
+        """All alerts of a fingerprint, the oldest first."""
+        by_start = self._by_fingerprint.get(fingerprint, {})
+        return [by_start[start] for start in sorted(by_start)]
+
+    def put(self, alert: Alert) -> None:
+        """Take an alert up, or what is new about it."""
+        before = self.get(alert)
+        self._firing += _fires(alert) - (before is not None and _fires(before))
+        if alert.ends_at is not None:
+            self._ended = max(alert.ends_at, self._ended or alert.ends_at)
+        self._by_fingerprint.setdefault(alert.fingerprint, {})[alert.starts_at] = alert
+
+
+class Received(NamedTuple):
+    """What an alert changes; nothing where there are no alerts to store."""
+
+    incident: Incident | None
+    """What it belongs to; a new one has the id 0."""
+
+    steps: tuple[Step, ...] = ()
+    alerts: tuple[Alert, ...] = ()
+    """To be stored: the alert, and those that it proves to be over."""
+
+
+def receive(
+    incident: Incident | None,
+    known: Known,
+    alert: Alert,
+    now: float,
+    reopen_after_seconds: float = REOPEN_AFTER_SECONDS,
+) -> Received:
+    """What an alert does to the incident of its model and cause.
+
+    What is known already changes nothing, however often and late it is told again.
+
+    Parameters
+    ----------
+    incident
+        The one that the alert is known to belong to, else the newest of the model and cause.
+    known
+        Alerts of the incident, all of the alert's fingerprint among them; takes up what is
+        new. That of a new incident has to be empty.
+    """
+    before = known.get(alert)
+    if before is not None and _tells_nothing(before, alert):
+        return Received(incident)
+    alert = _bounded(alert, now)
+    if incident is None or (before is None and _is_past(incident, alert, reopen_after_seconds)):
+        return _opened(alert, now)
+    stored = _put(known, alert)
+    told = stored[0]
+    kind = "alert_firing" if told.status == "firing" else "alert_resolved"
+    steps = [Step(now, ALERTMANAGER, kind, _alert_text(told), _evidence(told))]
+    if before is not None and not _fires(before):
+        # Only its end is told anew.
+        steps = []
+    after, more = _follow(incident, known, told, now)
+    return Received(after, (*steps, *more), stored)
+
+
+def _opened(alert: Alert, now: float) -> Received:
+    cause = cause_of(alert.name)
+    if cause is None:
+        raise IncidentError(
+            f"the alert {alert.name!r} is about an incident and cannot open one; "
+            "this is an error of drift-exporter, please report it"
+        )
+    begun = min(alert.starts_at, now)
+    over = alert.status == "resolved"
+    incident = Incident(
+        id=0,
+        model=alert.model,
+        cause=cause,
+        state=State.RESOLVED if over else State.OPEN,
+        severity=severity_of(alert),
+        opened=begun,
+        updated=now,
+        resolved=alert.ends_at if over else None,
+        title=(alert.annotations.get("summary") or alert.name)[:_LONGEST_TITLE],
+    )
+    texts = {"opened": f"{alert.name} opened the incident"}
+    if over:
+        texts["alert_resolved"] = _alert_text(alert)
+        texts["resolved"] = "all alerts are resolved"
+    steps = [Step(now, ALERTMANAGER, kind, text, _evidence(alert)) for kind, text in texts.items()]
+    return Received(incident, tuple(steps), (alert,))
+
+
+def _put(known: Known, alert: Alert) -> tuple[Alert, ...]:
+    """Take an alert up; it as it is then, and those of its fingerprint that it ends."""
+    known.put(alert)
+    same = known.same(alert.fingerprint)
+    newest = same[-1]
+    ended = []
+    for each in same:
+        if each.status == "resolved":
+            continue
+        # Alertmanager may tell another start of what it tells the end of.
+        ends = [o.ends_at for o in same if o.ends_at is not None and o.ends_at > each.starts_at]
+        if ends or each is not newest:
+            end = min(ends) if ends else newest.starts_at
+            ended.append(replace(each, status="resolved", ends_at=end))
+    for each in ended:
+        known.put(each)
+    told = known.get(alert) or alert
+    return told, *(each for each in ended if each is not told)
+
+
+def _follow(
+    incident: Incident, known: Known, alert: Alert, now: float
+) -> tuple[Incident, list[Step]]:
+    """The incident after an alert that it is known to have."""
+    steps = []
+    evidence = _evidence(alert)
+    if incident.state is State.CLOSED:
+        return incident, []
+    after = replace(incident, updated=now, opened=min(incident.opened, alert.starts_at, now))
+    severity = severity_of(alert)
+    if SEVERITIES.index(severity) > SEVERITIES.index(incident.severity):
+        after = replace(after, severity=severity)
+        text = f"{severity}, was {incident.severity}"
+        steps.append(Step(now, ALERTMANAGER, "severity", text, evidence))
+    if alert.status == "firing" and incident.state is State.RESOLVED:
+        # Whoever had acknowledged it still has it in hand.
+        state = State.OPEN if incident.acknowledged is None else State.ACKNOWLEDGED
+        after = replace(after, state=state, resolved=None, flaps=incident.flaps + 1)
+        text = f"{alert.name} fires again"
+        steps.append(Step(now, ALERTMANAGER, "reopened", text, evidence))
+    if alert.status == "firing":
+        after = _outdated(after, alert, again=after.flaps > incident.flaps)
+    if alert.status == "resolved" and known.firing == 0 and known.ended is not None:
+        if incident.active:
+            text = "all alerts are resolved"
+            steps.append(Step(now, ALERTMANAGER, "resolved", text, evidence))
+        ended = max(known.ended, incident.resolved or known.ended)
+        after = replace(after, state=State.RESOLVED, resolved=ended)
+    return after, steps
+
+
+def _outdated(incident: Incident, alert: Alert, *, again: bool) -> Incident:
+    """The incident with an analysis that counts no more, where the alert is news to it.
+
+    What was a shift of the data may be a fault this time, and no model may be retrained on it.
+    """
+    analysis = incident.analysis
+    if analysis is None or not (again or alert.name not in analysis.get(ALERT_NAMES, ())):
+        return incident
+    return replace(incident, analysis={**analysis, OUTDATED: True})
+
+
+def _is_past(incident: Incident, alert: Alert, reopen_after_seconds: float) -> bool:
+    """Whether an alert that is new came too late for an incident."""
+    if incident.closed is not None:
+        # Its end may be told late; whatever fires needs somebody.
+        ends = alert.ends_at
+        return ends is None or ends > incident.closed
+    if incident.resolved is not None:
+        return alert.starts_at > incident.resolved + reopen_after_seconds
+    return False
+
+
+def _tells_nothing(before: Alert, alert: Alert) -> bool:
+    """Whether an alert that is known says no more than what is known."""
+    if _fires(alert) or before.ends_at is None:
+        return _fires(alert)
+    return alert.ends_at is None or alert.ends_at <= before.ends_at
+
+
+def _bounded(alert: Alert, now: float) -> Alert:
+    """The alert with an end where it has one, not before its start."""
+    if alert.status == "firing":
+        return replace(alert, ends_at=None)
+    # An end that is still to come would swallow what fires until then.
+    end = now if alert.ends_at is None else min(alert.ends_at, now)
+    return replace(alert, ends_at=max(end, alert.starts_at))
+
+
+def _fires(alert: Alert) -> bool:
+    return alert.status == "firing"
+
+
+def _alert_text(alert: Alert) -> str:
+    feature = alert.labels.get("feature")
+    of = f" of {feature}" if feature else ""
+    return f"{alert.name}{of} {'fires' if _fires(alert) else 'is resolved'}"
+
+
+def _evidence(alert: Alert) -> dict[str, Any]:
+    """What a step keeps of an alert: what tells it from others, and no free text."""
+    found = {
+        "alert": alert.name,
+        "fingerprint": alert.fingerprint,
+        "severity": alert.severity,
+        "starts_at": alert.starts_at,
+        "ends_at": alert.ends_at,
+    }
+    kept = ("feature", "output", "window", "segment_by", "segment")
+    return {**found, **{label: alert.labels[label] for label in kept if label in alert.labels}}
