@@ -47,6 +47,7 @@ docs: install ## write the generated papers anew
 	$(BIN)/python -m drift_exporter.papers.config_docs
 	$(BIN)/python -m drift_exporter.papers.metrics_docs
 	$(BIN)/python -m drift_exporter.papers.cli_docs
+	$(BIN)/python -m drift_exporter.papers.api_docs
 	$(BIN)/python -m grafana.build
 
 screenshots: install packages ## pictures of dashboards and pages, made in headless Chromium

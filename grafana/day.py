@@ -18,8 +18,7 @@ from drift_exporter.config.response import Response
 from drift_exporter.demo.credit_log import Drift, Traffic
 from drift_exporter.demo.files import Tail, write_history
 from drift_exporter.errors import SourceError
-from drift_exporter.incident import ActionState
-from drift_exporter.incident import State as Progress
+from drift_exporter.incident import ActionState, IncidentState
 from drift_exporter.metrics.exposition import Exposition
 from drift_exporter.metrics.health import Health
 from drift_exporter.metrics.incidents import IncidentMetrics, Standing
@@ -248,9 +247,11 @@ def _standing(now: int) -> Standing:
     drifts, blind = ("credit-risk", "critical"), ("churn", "warning")
     told, taken = now >= at["opened"], now >= at["acknowledged"]
     unseen, retrained = now >= at["blind"], now >= at["retrained"]
-    counts: dict[tuple[str, str, Progress], int] = {}
-    counts |= {(*drifts, Progress.ACKNOWLEDGED if taken else Progress.OPEN): 1} if told else {}
-    counts |= {(*blind, Progress.OPEN): 1} if unseen else {}
+    counts: dict[tuple[str, str, IncidentState], int] = {}
+    counts |= (
+        {(*drifts, IncidentState.ACKNOWLEDGED if taken else IncidentState.OPEN): 1} if told else {}
+    )
+    counts |= {(*blind, IncidentState.OPEN): 1} if unseen else {}
     since: dict[tuple[str, str], float] = {}
     since |= {drifts: at["opened"]} if told and not taken else {}
     since |= {blind: at["blind"]} if unseen else {}

@@ -19,7 +19,7 @@ from drift_exporter.config.response import Response
 from drift_exporter.errors import IncidentError
 from drift_exporter.exchange.building import Request
 from drift_exporter.exchange.sending import Sent, send
-from drift_exporter.incident import ActionState, Cause, Incident, State
+from drift_exporter.incident import ActionState, Cause, Incident, IncidentState
 from drift_exporter.store.case_writing import Writing
 from drift_exporter.store.cases import Cases
 from drift_exporter.store.database import Database, open_database
@@ -64,7 +64,7 @@ def open_incident(cases: Cases, **fields: Any) -> Incident:
         "id": 0,
         "model": "credit",
         "cause": Cause.DRIFT,
-        "state": State.OPEN,
+        "state": IncidentState.OPEN,
         "severity": "critical",
         "opened": NOW,
         "updated": NOW,

@@ -12,7 +12,7 @@ from alerting_servers import ALERTMANAGER, free_port, server
 from drift_exporter.casework.receiving import receive
 from drift_exporter.config_file import dump_yaml, load_yaml
 from drift_exporter.exchange.webhook import parse
-from drift_exporter.incident import Alert, Cause, State
+from drift_exporter.incident import Alert, Cause, IncidentState
 from drift_exporter.rules import Trial, write_trial
 from drift_exporter.store import open_store
 from exporter_process import eventually
@@ -93,7 +93,7 @@ def test_every_alert_and_its_end_arrive(tmp_path: Path) -> None:
             receive(store, ["credit"], alerts, now)
         (incident,) = store.cases.incidents()
         assert (incident.model, incident.cause) == ("credit", Cause.DRIFT)
-        assert incident.state is State.RESOLVED
+        assert incident.state is IncidentState.RESOLVED
         assert incident.opened == begun.timestamp()
         assert len(store.cases.alerts(incident.id)) == FEATURES
 

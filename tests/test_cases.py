@@ -27,7 +27,7 @@ from drift_exporter.incident import (
     Approval,
     Cause,
     Incident,
-    State,
+    IncidentState,
     Step,
     acknowledge,
     close,
@@ -105,7 +105,7 @@ def test_from_the_first_alert_to_the_closing(store: Store) -> None:
         id=1,
         model="churn",
         cause=Cause.DRIFT,
-        state=State.CLOSED,
+        state=IncidentState.CLOSED,
         severity="warning",
         opened=NOW,
         updated=NOW + 99,
@@ -149,9 +149,9 @@ def test_one_incident_per_model_and_cause(store: Store) -> None:
     assert [a.fingerprint.rpartition("-")[2] for a in store.cases.alerts(1)] == ["a", "b", "c"]
     ended = [replace(each, status="resolved", ends_at=NOW + 9) for each in delivery[:2]]
     assert receive(store, MODELS, ended, NOW + 9) == [1]
-    assert store.cases.incidents(states=[State.RESOLVED]) == []
+    assert store.cases.incidents(states=[IncidentState.RESOLVED]) == []
     assert receive(store, MODELS, [alert("c", NOW, NOW + 5, name=delivery[4].name)], NOW) == [1]
-    (over,) = store.cases.incidents(states=[State.RESOLVED])
+    (over,) = store.cases.incidents(states=[IncidentState.RESOLVED])
     assert (over.id, over.resolved) == (1, NOW + 9)
 
 
@@ -198,10 +198,10 @@ def test_ten_thousand_alerts(store: Store) -> None:
     assert receive(store, MODELS, burst, NOW) == [1]
     ended = [replace(each, status="resolved", ends_at=NOW + 5) for each in burst]
     assert receive(store, MODELS, ended[:-1], NOW + 5) == [1]
-    assert store.cases.open_counts() == {("churn", "warning", State.OPEN): 1}
+    assert store.cases.open_counts() == {("churn", "warning", IncidentState.OPEN): 1}
     assert receive(store, MODELS, [burst[0], ended[0], ended[-1]], NOW + 5) == [1]
 
-    assert store.cases.open_counts() == {("churn", "warning", State.RESOLVED): 1}
+    assert store.cases.open_counts() == {("churn", "warning", IncidentState.RESOLVED): 1}
     assert len(store.cases.alerts(1)) == 10_000
     assert len(kinds(store, 1)) == 20_001
     found = store.cases.verify_audit()
@@ -366,8 +366,8 @@ def test_figures(store: Store) -> None:
     receive(store, MODELS, [alert(model="fraud", severity="critical", end=NOW + 70)], NOW + 70)
 
     assert store.cases.open_counts() == {
-        ("churn", "warning", State.OPEN): 1,
-        ("fraud", "critical", State.RESOLVED): 1,
+        ("churn", "warning", IncidentState.OPEN): 1,
+        ("fraud", "critical", IncidentState.RESOLVED): 1,
     }
     assert store.cases.oldest_unacknowledged() == {("churn", "warning"): NOW - 50}
     assert store.cases.response_times() == [
@@ -381,7 +381,9 @@ def test_a_transaction_that_fails(store: Store) -> None:
 
     def fail() -> None:
         with store.cases.writing("fail") as tx:
-            incident = tx.save(Incident(0, "churn", Cause.DRIFT, State.OPEN, "info", NOW, NOW))
+            incident = tx.save(
+                Incident(0, "churn", Cause.DRIFT, IncidentState.OPEN, "info", NOW, NOW)
+            )
             tx.record(incident.id, Step(NOW, "ana", "note", "text"))
             tx.save_alert(alert(), incident.id, NOW)
             raise IncidentError("stop")

@@ -16,7 +16,7 @@ from drift_exporter.incident import (
     Approval,
     Cause,
     Incident,
-    State,
+    IncidentState,
 )
 from drift_exporter.incident.approving import answered, open_needs
 from drift_exporter.incident.deciding import (
@@ -46,7 +46,7 @@ def _incident(**fields: Any) -> Incident:
         "id": 7,
         "model": "credit",
         "cause": Cause.DRIFT,
-        "state": State.OPEN,
+        "state": IncidentState.OPEN,
         "severity": "critical",
         "opened": NOW - HOUR,
         "updated": NOW,
@@ -105,22 +105,25 @@ def _asked(
         pytest.param({"classifications": ["covariate*"]}, {}, True, id="its classification"),
         pytest.param({"classifications": ["concept_drift"]}, {}, False, id="another one"),
         pytest.param(
-            {"on": ["resolved"]}, {"state": State.RESOLVED, "resolved": NOW - 60}, True, id="over"
+            {"on": ["resolved"]},
+            {"state": IncidentState.RESOLVED, "resolved": NOW - 60},
+            True,
+            id="over",
         ),
         pytest.param({"on": ["resolved"]}, {}, False, id="not over"),
         pytest.param(
             {"on": ["resolved"]},
-            {"state": State.CLOSED, "resolved": NOW - 60, "closed": NOW},
+            {"state": IncidentState.CLOSED, "resolved": NOW - 60, "closed": NOW},
             True,
             id="over and closed before anybody looked",
         ),
         pytest.param(
             {"on": ["resolved"]},
-            {"state": State.RESOLVED, "resolved": NOW - 25 * HOUR},
+            {"state": IncidentState.RESOLVED, "resolved": NOW - 25 * HOUR},
             False,
             id="over long before the action was in the config",
         ),
-        pytest.param({}, {"state": State.RESOLVED, "resolved": NOW}, False, id="too late"),
+        pytest.param({}, {"state": IncidentState.RESOLVED, "resolved": NOW}, False, id="too late"),
         pytest.param({"on": ["promoted"]}, {"successor": {"version": "2"}}, True, id="promoted"),
         pytest.param({"on": ["promoted"]}, {}, False, id="no successor"),
     ],
@@ -231,7 +234,7 @@ def test_an_outdated_analysis_answers_nothing(
     """What follows from a classification waits for the next one; no retraining is asked for, not
     even as skipped, and what is approved is held rather than given up."""
     configured = _configured(retrain=retrain, automatic=True, when={"on": [on]})
-    over = {"state": State.RESOLVED, "resolved": NOW} if on == "resolved" else {}
+    over = {"state": IncidentState.RESOLVED, "resolved": NOW} if on == "resolved" else {}
     incident = _incident(analysis=analysis, **over)
 
     assert [one.state for one in _asked(configured, incident)] == ([state] if state else [])
@@ -269,7 +272,7 @@ def test_two_occasions_at_once_are_one_reason() -> None:
 
 def test_a_closed_incident_takes_no_request() -> None:
     """Who wants to act on it waits for the next one."""
-    closed = _incident(state=State.CLOSED, closed=NOW, closed_by="ann")
+    closed = _incident(state=IncidentState.CLOSED, closed=NOW, closed_by="ann")
 
     with pytest.raises(IncidentError, match="the incident is closed"):
         requested(closed, _configured(), (), (), "ann", NOW)
@@ -441,7 +444,7 @@ DETAIL = {"config": fingerprint(CONFIGURED)}
             {},
             CONFIGURED,
             [ANN, BOB],
-            {"state": State.CLOSED},
+            {"state": IncidentState.CLOSED},
             ActionState.SKIPPED,
             id="the incident is closed",
         ),
@@ -449,7 +452,7 @@ DETAIL = {"config": fingerprint(CONFIGURED)}
             {"detail": {**DETAIL, "occasion": "resolved"}},
             CONFIGURED,
             [ANN, BOB],
-            {"state": State.CLOSED},
+            {"state": IncidentState.CLOSED},
             ActionState.STARTED,
             id="its closing is the occasion",
         ),

@@ -11,7 +11,7 @@ from drift_exporter.casework.desk import Desk, People, people_of
 from drift_exporter.casework.responder import examine_one
 from drift_exporter.config.access import Access
 from drift_exporter.errors import ConfigError, DeliveryError, IncidentError, RoleError, StoreError
-from drift_exporter.incident import ActionState, State
+from drift_exporter.incident import ActionState, IncidentState
 from incident_desk import KEY, NOW, Room, alert, body, people, person, room
 from watched_model import FAULTY, SHIFTED, watched
 
@@ -302,7 +302,7 @@ def test_a_closed_incident_asks_for_nothing(found: Room) -> None:
     incident = found.desk.move(number, RESPONDER, "resolve", "")
     assert found.desk.actions_to_ask(incident) == ("retrain", "tell")
     incident = found.desk.move(number, RESPONDER, "close", "")
-    assert (incident.state, found.desk.actions_to_ask(incident)) == (State.CLOSED, ())
+    assert (incident.state, found.desk.actions_to_ask(incident)) == (IncidentState.CLOSED, ())
 
 
 def test_whoever_waits_is_told_what_changed(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from grafana.build import dashboards
 
@@ -113,15 +114,43 @@ def test_prometheus_accepts_its_config(tmp_path: Path) -> None:
     assert "1 rule files found" in done.stdout
 
 
-def test_alertmanager_accepts_its_config() -> None:
-    """amtool finds nothing wrong."""
-    file = mounts("alertmanager")["/etc/alertmanager/alertmanager.yml"]
+def test_alertmanager_accepts_its_config(tmp_path: Path) -> None:
+    """amtool finds nothing wrong, with the templates where the container has them."""
+    given = mounts("alertmanager")
+    config = given["/etc/alertmanager/alertmanager.yml"].read_text()
+    templates = given["/etc/alertmanager/templates"]
+    file = tmp_path / "alertmanager.yml"
+    file.write_text(config.replace("/etc/alertmanager/templates", str(templates)))
 
     done = subprocess.run(
         ["amtool", "check-config", file], capture_output=True, text=True, check=False
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "Found 3 templates" in done.stdout.replace("\n", " "), done.stdout
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ("alertname=ModelDriftFeatureDrifted severity=warning", "incidents,slack"),
+        ("alertname=ModelDriftIncidentUnacknowledged severity=critical", "incidents,slack"),
+        ("alertname=ModelDriftReferenceOld severity=info", "incidents,nobody"),
+        ("alertname=Other severity=warning", "slack"),
+    ],
+)
+def test_who_is_told_by_compose(labels: str, told: str) -> None:
+    """The exporter is told of all of its alerts; people of those that need them."""
+    file = mounts("alertmanager")["/etc/alertmanager/alertmanager.yml"]
+
+    done = subprocess.run(
+        ["amtool", "config", "routes", "test", f"--config.file={file}", *labels.split()],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stdout.strip() == told, done.stdout + done.stderr
 
 
 def test_the_demo_command_exists() -> None:

@@ -15,9 +15,9 @@ from drift_exporter.incident import (
     Alert,
     Cause,
     Incident,
+    IncidentState,
     Known,
     Others,
-    State,
     Step,
     acknowledge,
     cause_of,
@@ -224,7 +224,7 @@ def test_who_has_it_in_hand() -> None:
     """An incident that was acknowledged and comes back is still whose it was."""
     desk = Desk().take([alert(0)]).move(acknowledge, now=5.0).take([alert(0, 9), alert(20)])
     (incident,) = desk.incidents
-    assert (incident.state, incident.acknowledged) == (State.ACKNOWLEDGED, 5.0)
+    assert (incident.state, incident.acknowledged) == (IncidentState.ACKNOWLEDGED, 5.0)
     assert (incident.acknowledged_by, incident.resolved, incident.flaps) == ("ana", None, 1)
 
     desk.move(mitigate, now=30.0)
@@ -254,14 +254,14 @@ MOVE = {
 @pytest.mark.parametrize(
     ("state", "moves"),
     [
-        pytest.param(State.OPEN, "acknowledge mitigate resolve note", id="open"),
-        pytest.param(State.ACKNOWLEDGED, "mitigate resolve note", id="acknowledged"),
-        pytest.param(State.MITIGATING, "resolve note", id="mitigating"),
-        pytest.param(State.RESOLVED, "close note", id="resolved"),
-        pytest.param(State.CLOSED, "note", id="closed"),
+        pytest.param(IncidentState.OPEN, "acknowledge mitigate resolve note", id="open"),
+        pytest.param(IncidentState.ACKNOWLEDGED, "mitigate resolve note", id="acknowledged"),
+        pytest.param(IncidentState.MITIGATING, "resolve note", id="mitigating"),
+        pytest.param(IncidentState.RESOLVED, "close note", id="resolved"),
+        pytest.param(IncidentState.CLOSED, "note", id="closed"),
     ],
 )
-def test_what_people_can_do(state: State, moves: str) -> None:
+def test_what_people_can_do(state: IncidentState, moves: str) -> None:
     """In each state some moves are possible; the others are refused and say so."""
     incident = Incident(7, "churn", Cause.DRIFT, state, "info", 0.0, 0.0, acknowledged_by="ben")
 
@@ -306,8 +306,8 @@ def test_a_sum_of_others() -> None:
 
     assert still.incident is not None
     assert over.incident is not None
-    assert still.incident.state is State.OPEN
-    assert (over.incident.state, over.incident.resolved) == (State.RESOLVED, 50.0)
+    assert still.incident.state is IncidentState.OPEN
+    assert (over.incident.state, over.incident.resolved) == (IncidentState.RESOLVED, 50.0)
 
 
 MISSING = "ModelDriftMissingValuesHigh"

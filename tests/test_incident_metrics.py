@@ -11,7 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from drift_exporter.config.response import Response
-from drift_exporter.incident import ActionState, State
+from drift_exporter.incident import ActionState, IncidentState
 from drift_exporter.metrics.exposition import Exposition
 from drift_exporter.metrics.health import Health
 from drift_exporter.metrics.incidents import (
@@ -109,9 +109,9 @@ def test_limits_are_those_of_the_config() -> None:
 
 STANDING = Standing(
     open_counts={
-        ("credit", "critical", State.OPEN): 2,
-        ("credit", "critical", State.RESOLVED): 1,
-        ("gone", "info", State.OPEN): 1,
+        ("credit", "critical", IncidentState.OPEN): 2,
+        ("credit", "critical", IncidentState.RESOLVED): 1,
+        ("gone", "info", IncidentState.OPEN): 1,
     },
     oldest_unacknowledged={("credit", "critical"): 100.0, ("gone", "info"): 50.0},
     oldest_open={("credit", "critical"): 90.0},

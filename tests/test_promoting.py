@@ -12,7 +12,7 @@ from drift_exporter.casework.promoting import noticed, promoted_at
 from drift_exporter.casework.receiving import receive
 from drift_exporter.config import ModelConfig
 from drift_exporter.errors import ProfileError
-from drift_exporter.incident import Alert, State
+from drift_exporter.incident import Alert, IncidentState
 from drift_exporter.profile import Feature, NumericBins, Profile, with_counts
 from drift_exporter.profiles.files import read_profile, write_profile
 from drift_exporter.profiles.promotion_notes import Note, note_path, promote, read_note
@@ -90,7 +90,7 @@ def test_a_change_is_audited_once_and_told_to_the_incident(
     assert incident is not None
     assert incident.successor["profile"] == profile(rows).hash
     assert (incident.successor["version"], incident.updated) == (version, NOW + 60)
-    assert incident.state is State.OPEN
+    assert incident.state is IncidentState.OPEN
     steps = [step for step in store.cases.steps(number) if step.kind == "promoted"]
     assert [(step.actor, step.at) for step in steps] == [("ann", NOW + 60)]
     assert kinds(store)[1:] == [(kind, "model/credit")]
@@ -103,11 +103,11 @@ def test_a_change_is_audited_once_and_told_to_the_incident(
     [
         pytest.param("churn", "ModelDriftFeatureDrifted", None, id="of another model"),
         pytest.param("credit", "ModelDriftRunFailing", None, id="of another cause"),
-        pytest.param("credit", "ModelDriftFeatureDrifted", State.CLOSED, id="closed"),
+        pytest.param("credit", "ModelDriftFeatureDrifted", IncidentState.CLOSED, id="closed"),
     ],
 )
 def test_other_incidents_are_left_alone(
-    store: Store, name: str, alertname: str, state: State | None
+    store: Store, name: str, alertname: str, state: IncidentState | None
 ) -> None:
     """A promotion is told to the model's drift incident alone, and only until it is closed."""
     noticed(store, model(), profile(), NOW)

@@ -18,7 +18,7 @@ from drift_exporter.config.action import Action as Configured
 from drift_exporter.errors import IncidentError
 from drift_exporter.exchange.building import Request
 from drift_exporter.exchange.sending import Sent
-from drift_exporter.incident import ActionState, Cause, Incident, State
+from drift_exporter.incident import ActionState, Cause, Incident, IncidentState
 from drift_exporter.store.cases import Cases
 from recording_server import Got, Recorder, recording_server
 from response_story import NOW, PEOPLE, Stop, action, count_to, duty_of, open_incident, opened_cases
@@ -94,7 +94,7 @@ def test_a_retraining_waits_for_two_people_and_is_sent_once(cases: Cases, server
     assert actors == [ACTOR, "ann", "bob", ACTOR, ACTOR, "bob"]
     mitigating = cases.incident(incident.id)
     assert mitigating is not None
-    assert mitigating.state == State.MITIGATING
+    assert mitigating.state == IncidentState.MITIGATING
     assert [entry.fields["kind"] for entry in cases.audit()] == _kinds(cases, incident)
     assert not cases.verify_audit().faults
 
@@ -215,7 +215,9 @@ def test_one_rejection_ends_it(cases: Cases, server: Recorder) -> None:
         pytest.param(1, 24 * 3600, {}, ActionState.EXPIRED, id="nobody answered in time"),
         pytest.param(2, 24 * 3600, {}, ActionState.EXPIRED, id="approved, but down for a day"),
         pytest.param(1, 24 * 3600 - 1, {}, ActionState.WAITING, id="a second before"),
-        pytest.param(1, 0, {"state": State.CLOSED}, ActionState.SKIPPED, id="incident closed"),
+        pytest.param(
+            1, 0, {"state": IncidentState.CLOSED}, ActionState.SKIPPED, id="incident closed"
+        ),
         pytest.param(
             2,
             0,
@@ -301,7 +303,7 @@ def test_a_failure_stops_nothing_else(
     assert any(record.levelno == logging.ERROR for record in caplog.records)
     kept = cases.incident(incident.id)
     assert kept is not None
-    assert kept.state == State.OPEN, "no machine acknowledges what nobody has seen"
+    assert kept.state == IncidentState.OPEN, "no machine acknowledges what nobody has seen"
 
 
 def test_an_outcome_that_cannot_be_written_is_unknown(cases: Cases, server: Recorder) -> None:

@@ -22,7 +22,7 @@ from drift_exporter.exchange.building import Request, build, check_action, url_o
 from drift_exporter.exchange.secret_values import SecretError, hide, read_secret
 from drift_exporter.exchange.sending import MOST_ANSWER_BYTES, MOST_TOLD_CHARACTERS, Sent, send
 from drift_exporter.exchange.templates import TemplateTextError
-from drift_exporter.incident import ActionState, Cause, Incident, State
+from drift_exporter.incident import ActionState, Cause, Incident, IncidentState
 from recording_server import Recorder, recording_server
 
 SECRET = "hunter2-hunter2-hunter2"
@@ -32,7 +32,7 @@ INCIDENT = Incident(
     id=7,
     model="credit",
     cause=Cause.DRIFT,
-    state=State.OPEN,
+    state=IncidentState.OPEN,
     severity="critical",
     opened=1_700_000_000.0,
     updated=1_700_000_300.0,
@@ -191,7 +191,9 @@ def test_each_kind_has_the_shape_of_its_receiver(
 
 def test_the_end_of_an_incident_is_the_end_of_its_annotation() -> None:
     """Grafana draws a span from the first alert to the resolution."""
-    over = Incident(**{**vars(INCIDENT), "resolved": 1_700_000_600.0, "state": State.RESOLVED})
+    over = Incident(
+        **{**vars(INCIDENT), "resolved": 1_700_000_600.0, "state": IncidentState.RESOLVED}
+    )
     action = _action(kind="grafana_annotation", url="http://g", text="{{ incident.model }}!")
 
     document = json.loads(_request(action, over).body)

@@ -12,7 +12,7 @@ import pytest
 
 from drift_exporter.casework.desk import Desk
 from drift_exporter.errors import StoreError
-from drift_exporter.incident import Cause, State
+from drift_exporter.incident import Cause, IncidentState
 from incident_desk import KEY, Room, alert, body, room, served
 
 ALERTS = 10_000
@@ -64,7 +64,7 @@ def test_a_burst_is_taken_whole(found: Room, bodies: int, senders: int) -> None:
     assert {answer.status_code for answer in answers} == {200}
     assert kept(found) == {f"feature_{i}" for i in range(ALERTS)}
     incidents = {(i.model, i.cause, i.state) for i in found.store.cases.incidents()}
-    assert incidents == {(m, Cause.DRIFT, State.OPEN) for m in ("credit", "churn")}
+    assert incidents == {(m, Cause.DRIFT, IncidentState.OPEN) for m in ("credit", "churn")}
     assert found.desk.verify().intact
 
 

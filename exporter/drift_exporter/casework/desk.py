@@ -32,7 +32,7 @@ from drift_exporter.incident import (
     Alert,
     Cause,
     Incident,
-    State,
+    IncidentState,
     Step,
     acknowledge,
     close,
@@ -202,7 +202,7 @@ class Desk:
     def incidents(
         self,
         model: str | None = None,
-        states: Collection[State] | None = None,
+        states: Collection[IncidentState] | None = None,
         limit: int = 100,
         before: int | None = None,
     ) -> list[Incident]:
@@ -239,7 +239,7 @@ class Desk:
 
     def actions_to_ask(self, incident: Incident) -> tuple[str, ...]:
         """Names of the config's actions that somebody may ask for."""
-        if incident.state is State.CLOSED:
+        if incident.state is IncidentState.CLOSED:
             return ()
         return tuple(action.name for action in self._settings().response.actions)
 

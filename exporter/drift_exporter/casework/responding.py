@@ -24,7 +24,7 @@ from drift_exporter.incident import (
     ActionState,
     Approval,
     Incident,
-    State,
+    IncidentState,
     Step,
     mitigate,
 )
@@ -138,8 +138,8 @@ def _propose(duty: Duty) -> Iterator[Change]:
     """Actions that incidents ask for."""
     if not duty.response.actions:
         return
-    active = duty.cases.incidents(states=ACTIVE | {State.RESOLVED}, limit=MOST_INCIDENTS)
-    closed = duty.cases.incidents(states={State.CLOSED}, limit=MOST_CLOSED)
+    active = duty.cases.incidents(states=ACTIVE | {IncidentState.RESOLVED}, limit=MOST_INCIDENTS)
+    closed = duty.cases.incidents(states={IncidentState.CLOSED}, limit=MOST_CLOSED)
     for incident in reversed((*active, *closed)):
         tier = duty.tiers.get(incident.model)
         if tier is None:

@@ -22,7 +22,7 @@ from drift_exporter.cli.incident_text import (
 from drift_exporter.cli.options import CONFIG_FILE, errors_end_here
 from drift_exporter.cli.serve import main
 from drift_exporter.errors import ConfigError
-from drift_exporter.incident import ALERTMANAGER, State
+from drift_exporter.incident import ALERTMANAGER, IncidentState
 
 if TYPE_CHECKING:
     from drift_exporter.config.access import Access
@@ -60,7 +60,7 @@ def incidents() -> None:
     "--state",
     "states",
     multiple=True,
-    type=click.Choice([state.value for state in State]),
+    type=click.Choice([state.value for state in IncidentState]),
     help="Only those in this state, repeatable.",
 )
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)

@@ -33,7 +33,7 @@ from drift_exporter.incident.values import (
     Approval,
     Cause,
     Incident,
-    State,
+    IncidentState,
     Step,
     analysis_digest,
 )
@@ -55,7 +55,7 @@ __all__ = [
     "REOPEN_AFTER_SECONDS",
     "Received",
     "SEVERITIES",
-    "State",
+    "IncidentState",
     "Step",
     "acknowledge",
     "analysis_digest",

@@ -14,7 +14,7 @@ from drift_exporter.incident.values import (
     Alert,
     Cause,
     Incident,
-    State,
+    IncidentState,
     Step,
 )
 
@@ -197,7 +197,7 @@ def _opened(alert: Alert, now: float) -> Received:
         id=0,
         model=alert.model,
         cause=cause,
-        state=State.RESOLVED if over else State.OPEN,
+        state=IncidentState.RESOLVED if over else IncidentState.OPEN,
         severity=severity_of(alert),
         opened=begun,
         updated=now,
@@ -238,7 +238,7 @@ def _follow(
     """The incident after an alert that it is known to have."""
     steps = []
     evidence = _evidence(alert)
-    if incident.state is State.CLOSED:
+    if incident.state is IncidentState.CLOSED:
         return incident, []
     after = replace(incident, updated=now, opened=min(incident.opened, alert.starts_at, now))
     severity = severity_of(alert)
@@ -246,9 +246,9 @@ def _follow(
         after = replace(after, severity=severity)
         text = f"{severity}, was {incident.severity}"
         steps.append(Step(now, ALERTMANAGER, "severity", text, evidence))
-    if alert.status == "firing" and incident.state is State.RESOLVED:
+    if alert.status == "firing" and incident.state is IncidentState.RESOLVED:
         # Whoever had acknowledged it still has it in hand.
-        state = State.OPEN if incident.acknowledged is None else State.ACKNOWLEDGED
+        state = IncidentState.OPEN if incident.acknowledged is None else IncidentState.ACKNOWLEDGED
         after = replace(after, state=state, resolved=None, flaps=incident.flaps + 1)
         text = f"{alert.name} fires again"
         steps.append(Step(now, ALERTMANAGER, "reopened", text, evidence))
@@ -259,7 +259,7 @@ def _follow(
             text = "all alerts are resolved"
             steps.append(Step(now, ALERTMANAGER, "resolved", text, evidence))
         ended = max(known.ended, incident.resolved or known.ended)
-        after = replace(after, state=State.RESOLVED, resolved=ended)
+        after = replace(after, state=IncidentState.RESOLVED, resolved=ended)
     return after, steps
 
 

@@ -17,7 +17,7 @@ from drift_exporter.config.action import Action as Configured
 from drift_exporter.config.when import DATA_QUALITY, NOTHING_FOUND, When
 from drift_exporter.errors import IncidentError
 from drift_exporter.incident.approving import APPROVE, REJECT, WAITING, open_needs, people
-from drift_exporter.incident.values import Action, ActionState, Approval, Incident, State
+from drift_exporter.incident.values import Action, ActionState, Approval, Incident, IncidentState
 
 DAY_SECONDS = 86400.0
 MOST_RESENDS = 3
@@ -148,7 +148,7 @@ def requested(
         If the incident is closed, the action is under way, or a guard forbids it.
     """
     where = f"incident {incident.id}: action {action.name!r}"
-    if incident.state == State.CLOSED:
+    if incident.state == IncidentState.CLOSED:
         raise IncidentError(f"{where} cannot be asked for: the incident is closed")
     if _going_on(action.name, known):
         raise IncidentError(f"{where} is under way already; approve, reject or await that one")
@@ -265,7 +265,7 @@ def recovered(action: Action, configured: Configured | None) -> ActionState:
 def withdrawn(action: Action, incident: Incident) -> bool:
     """Whether the incident was closed, so that what was asked for before is of no use."""
     after = (Occasion.RESOLVED, Occasion.PROMOTED)
-    return incident.state == State.CLOSED and action.detail.get("occasion") not in after
+    return incident.state == IncidentState.CLOSED and action.detail.get("occasion") not in after
 
 
 def fingerprint(action: Configured) -> str:

@@ -5,15 +5,15 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from drift_exporter.errors import IncidentError
-from drift_exporter.incident.values import ACTIVE, Incident, State, Step
+from drift_exporter.incident.values import ACTIVE, Incident, IncidentState, Step
 
-MOVES: Mapping[str, frozenset[State]] = MappingProxyType(
+MOVES: Mapping[str, frozenset[IncidentState]] = MappingProxyType(
     {
-        "acknowledge": frozenset({State.OPEN}),
-        "mitigate": frozenset({State.OPEN, State.ACKNOWLEDGED}),
+        "acknowledge": frozenset({IncidentState.OPEN}),
+        "mitigate": frozenset({IncidentState.OPEN, IncidentState.ACKNOWLEDGED}),
         "resolve": ACTIVE,
-        "close": frozenset({State.RESOLVED}),
-        "note": frozenset(State),
+        "close": frozenset({IncidentState.RESOLVED}),
+        "note": frozenset(IncidentState),
     }
 )
 """What people can do, and in which states."""
@@ -33,7 +33,7 @@ def acknowledge(incident: Incident, actor: str, now: float, text: str) -> tuple[
         If it is not open.
     """
     step = _step("acknowledge", "acknowledged", incident, actor, now, text)
-    return _owned(incident, State.ACKNOWLEDGED, actor, now), step
+    return _owned(incident, IncidentState.ACKNOWLEDGED, actor, now), step
 
 
 def mitigate(incident: Incident, actor: str, now: float, text: str) -> tuple[Incident, Step]:
@@ -45,7 +45,7 @@ def mitigate(incident: Incident, actor: str, now: float, text: str) -> tuple[Inc
         If it is neither open nor acknowledged.
     """
     step = _step("mitigate", "mitigating", incident, actor, now, text)
-    return _owned(incident, State.MITIGATING, actor, now), step
+    return _owned(incident, IncidentState.MITIGATING, actor, now), step
 
 
 def resolve(incident: Incident, actor: str, now: float, text: str) -> tuple[Incident, Step]:
@@ -57,7 +57,7 @@ def resolve(incident: Incident, actor: str, now: float, text: str) -> tuple[Inci
         If it is resolved or closed.
     """
     step = _step("resolve", "resolved", incident, actor, now, text)
-    return replace(incident, state=State.RESOLVED, updated=now, resolved=now), step
+    return replace(incident, state=IncidentState.RESOLVED, updated=now, resolved=now), step
 
 
 def close(incident: Incident, actor: str, now: float, text: str) -> tuple[Incident, Step]:
@@ -69,7 +69,7 @@ def close(incident: Incident, actor: str, now: float, text: str) -> tuple[Incide
         If it is not resolved.
     """
     step = _step("close", "closed", incident, actor, now, text)
-    after = replace(incident, state=State.CLOSED, updated=now, closed=now, closed_by=actor)
+    after = replace(incident, state=IncidentState.CLOSED, updated=now, closed=now, closed_by=actor)
     return after, step
 
 
@@ -86,7 +86,7 @@ def note(incident: Incident, actor: str, now: float, text: str) -> tuple[Inciden
     return replace(incident, updated=now), _step("note", "note", incident, actor, now, text)
 
 
-def _owned(incident: Incident, state: State, actor: str, now: float) -> Incident:
+def _owned(incident: Incident, state: IncidentState, actor: str, now: float) -> Incident:
     after = replace(incident, state=state, updated=now)
     if incident.acknowledged is None:
         after = replace(after, acknowledged=now, acknowledged_by=actor)
@@ -97,7 +97,11 @@ def _step(move: str, kind: str, incident: Incident, actor: str, now: float, text
     if not actor:
         raise IncidentError(f"incident {incident.id}: nobody wants to {move} it; say who does")
     if incident.state not in MOVES[move]:
-        by = f" by {incident.acknowledged_by}" if incident.state is State.ACKNOWLEDGED else ""
+        by = (
+            f" by {incident.acknowledged_by}"
+            if incident.state is IncidentState.ACKNOWLEDGED
+            else ""
+        )
         raise IncidentError(
             f"incident {incident.id} is {incident.state}{by}: cannot {move} it; "
             f"possible are {', '.join(possible(incident))}"

@@ -18,7 +18,7 @@ from drift_exporter.incident.values import (
     ActionState,
     Approval,
     Incident,
-    State,
+    IncidentState,
     Step,
     analysis_digest,
 )
@@ -34,13 +34,13 @@ _APPROVAL = ("action", "person", "decision", "time", "groups or note")
 _EVIDENCE = ("time", "counts")
 
 _OWNED = ("acknowledged", "mitigating")
-_STATES: Mapping[str, frozenset[State]] = {
-    "opened": frozenset({State.OPEN}),
-    "acknowledged": frozenset({State.ACKNOWLEDGED}),
-    "mitigating": frozenset({State.MITIGATING}),
-    "resolved": frozenset({State.RESOLVED}),
-    "reopened": frozenset({State.OPEN, State.ACKNOWLEDGED}),
-    "closed": frozenset({State.CLOSED}),
+_STATES: Mapping[str, frozenset[IncidentState]] = {
+    "opened": frozenset({IncidentState.OPEN}),
+    "acknowledged": frozenset({IncidentState.ACKNOWLEDGED}),
+    "mitigating": frozenset({IncidentState.MITIGATING}),
+    "resolved": frozenset({IncidentState.RESOLVED}),
+    "reopened": frozenset({IncidentState.OPEN, IncidentState.ACKNOWLEDGED}),
+    "closed": frozenset({IncidentState.CLOSED}),
 }
 """States that an incident can have after an entry of a kind."""
 

@@ -14,7 +14,7 @@ SEVERITIES = ("info", "warning", "critical")
 """From the least to the gravest; an alert with any other severity counts as ``warning``."""
 
 
-class State(StrEnum):
+class IncidentState(StrEnum):
     """How far an incident has come."""
 
     OPEN = "open"
@@ -24,7 +24,7 @@ class State(StrEnum):
     CLOSED = "closed"
 
 
-ACTIVE = frozenset({State.OPEN, State.ACKNOWLEDGED, State.MITIGATING})
+ACTIVE = frozenset({IncidentState.OPEN, IncidentState.ACKNOWLEDGED, IncidentState.MITIGATING})
 """States of an incident that goes on."""
 
 
@@ -91,7 +91,7 @@ class Incident:
 
     model: str
     cause: Cause
-    state: State
+    state: IncidentState
     severity: str
     """The gravest that its alerts had; one of `SEVERITIES`."""
 

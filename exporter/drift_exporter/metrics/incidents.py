@@ -19,7 +19,7 @@ from prometheus_client.core import (
 )
 
 from drift_exporter.config.response import Response
-from drift_exporter.incident import SEVERITIES, ActionState, State
+from drift_exporter.incident import SEVERITIES, ActionState, IncidentState
 
 Labels = tuple[str, ...]
 Numbers = Mapping[Labels, float]
@@ -56,7 +56,7 @@ UNKNOWN_TIER = "medium"
 """Tier of a model that is not in the config any more."""
 
 _EXPECTED = tuple(severity for severity in SEVERITIES if severity != "info")
-_NOT_CLOSED = tuple(state for state in State if state is not State.CLOSED)
+_NOT_CLOSED = tuple(state for state in IncidentState if state is not IncidentState.CLOSED)
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ INCIDENT_FAMILIES = (
 class Standing:
     """What the store knows at one moment; times are seconds since the epoch."""
 
-    open_counts: Mapping[tuple[str, str, State], int] = field(default_factory=dict)
+    open_counts: Mapping[tuple[str, str, IncidentState], int] = field(default_factory=dict)
     """Incidents that are not closed, by model, severity and state."""
 
     oldest_unacknowledged: Mapping[tuple[str, str], float] = field(default_factory=dict)

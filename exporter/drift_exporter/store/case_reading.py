@@ -15,7 +15,7 @@ from drift_exporter.incident import (
     Alert,
     Approval,
     Incident,
-    State,
+    IncidentState,
     Step,
 )
 from drift_exporter.store import tables
@@ -49,7 +49,7 @@ def incident(connection: Connection, incident_id: int) -> Incident | None:
 def incidents(
     connection: Connection,
     model: str | None,
-    states: Collection[State] | None,
+    states: Collection[IncidentState] | None,
     limit: int,
     before: int | None,
 ) -> list[Incident]:
@@ -114,16 +114,16 @@ def approvals(connection: Connection, action_id: int) -> list[Approval]:
     return [approval_of(row) for row in connection.execute(query)] if _is_id(action_id) else []
 
 
-def open_counts(connection: Connection) -> dict[tuple[str, str, State], int]:
+def open_counts(connection: Connection) -> dict[tuple[str, str, IncidentState], int]:
     """How many incidents are not closed, by model, severity and state."""
     t = tables.incidents.c
     query = (
         select(t.model, t.severity, t.state, func.count())
-        .where(t.state != State.CLOSED.value)
+        .where(t.state != IncidentState.CLOSED.value)
         .group_by(t.model, t.severity, t.state)
     )
     rows = connection.execute(query)
-    return {(model, severity, State(state)): n for model, severity, state, n in rows}
+    return {(model, severity, IncidentState(state)): n for model, severity, state, n in rows}
 
 
 def oldest_unacknowledged(connection: Connection) -> dict[tuple[str, str], float]:
@@ -131,7 +131,7 @@ def oldest_unacknowledged(connection: Connection) -> dict[tuple[str, str], float
     t = tables.incidents.c
     query = (
         select(t.model, t.severity, func.min(t.opened))
-        .where(t.state == State.OPEN.value)
+        .where(t.state == IncidentState.OPEN.value)
         .group_by(t.model, t.severity)
     )
     return {(model, severity): at for model, severity, at in connection.execute(query)}

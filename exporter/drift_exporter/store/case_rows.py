@@ -16,7 +16,7 @@ from drift_exporter.incident import (
     Approval,
     Cause,
     Incident,
-    State,
+    IncidentState,
     Step,
 )
 
@@ -47,7 +47,7 @@ def incident_of(row: Row[Any]) -> Incident:
     """The incident of a row."""
     values = dict(row._mapping)
     values["cause"] = Cause(row.cause)
-    values["state"] = State(row.state)
+    values["state"] = IncidentState(row.state)
     values["analysis"] = None if row.analysis is None else json.loads(row.analysis)
     values["successor"] = json.loads(row.successor)
     return Incident(**values)

@@ -9,7 +9,15 @@ from contextlib import contextmanager
 from sqlalchemy import delete
 
 from drift_exporter.audit import Entry, Findings, Head
-from drift_exporter.incident import Action, ActionState, Alert, Approval, Incident, State, Step
+from drift_exporter.incident import (
+    Action,
+    ActionState,
+    Alert,
+    Approval,
+    Incident,
+    IncidentState,
+    Step,
+)
 from drift_exporter.store import audit_log, case_reading, tables
 from drift_exporter.store.case_reading import ResponseTimes
 from drift_exporter.store.case_writing import Writing
@@ -34,7 +42,7 @@ class Cases:
     def incidents(
         self,
         model: str | None = None,
-        states: Collection[State] | None = None,
+        states: Collection[IncidentState] | None = None,
         limit: int = 100,
         before: int | None = None,
     ) -> list[Incident]:
@@ -79,7 +87,7 @@ class Cases:
         with self._database.reading(f"read the approvals of action {action_id}") as connection:
             return case_reading.approvals(connection, action_id)
 
-    def open_counts(self) -> dict[tuple[str, str, State], int]:
+    def open_counts(self) -> dict[tuple[str, str, IncidentState], int]:
         """How many incidents are not closed, by model, severity and state."""
         with self._database.reading("count the incidents") as connection:
             return case_reading.open_counts(connection)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Literal, Protocol
 
 from drift_exporter.audit import Entry, Findings
-from drift_exporter.incident import Action, Alert, Incident, State
+from drift_exporter.incident import Action, Alert, Incident, IncidentState
 from drift_exporter.incident.case import Case, Invitation, Person, Receipt
 
 ReportFormat = Literal["markdown", "html", "json"]
@@ -51,7 +51,7 @@ class Desk(Protocol):
     def incidents(
         self,
         model: str | None = None,
-        states: Collection[State] | None = None,
+        states: Collection[IncidentState] | None = None,
         limit: int = 100,
         before: int | None = None,
     ) -> list[Incident]:

@@ -16,7 +16,7 @@ from drift_exporter.incident import (
     Approval,
     Cause,
     Incident,
-    State,
+    IncidentState,
     Step,
     possible,
 )
@@ -34,7 +34,7 @@ class IncidentAnswer(_Answer):
     id: int
     model: str
     cause: Cause
-    state: State
+    state: IncidentState
     severity: str
     title: str
     classification: str

@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 
 from drift_exporter.audit import Entry
 from drift_exporter.errors import DriftExporterError, StoreError
-from drift_exporter.incident import MOVES, Action, State
+from drift_exporter.incident import MOVES, Action, IncidentState
 from drift_exporter.incident.case import AskedAction, Person
 from drift_exporter.web.credentials import PERSON
 from drift_exporter.web.desk_parts import Desk, ReportFormat
@@ -73,7 +73,7 @@ def add_incident_api(app: FastAPI, base: str, parts: WebParts, desk: Desk) -> No
 def _add_reading(app: FastAPI, base: str, desk: Desk) -> None:
     def incidents(
         model: str | None = None,
-        state: Annotated[list[State] | None, Query()] = None,
+        state: Annotated[list[IncidentState] | None, Query()] = None,
         limit: Annotated[int, Query(ge=1, le=_MOST)] = 100,
         before: Annotated[int | None, Query(ge=1, le=MOST_ID)] = None,
     ) -> list[IncidentAnswer]:

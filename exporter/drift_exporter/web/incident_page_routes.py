@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from drift_exporter.errors import DriftExporterError, IncidentError, StoreError
-from drift_exporter.incident import ACTIVE, MOVES, State
+from drift_exporter.incident import ACTIVE, MOVES, IncidentState
 from drift_exporter.incident.case import Person
 from drift_exporter.web import incident_pages
 from drift_exporter.web.credentials import PERSON, FormTokens
@@ -31,7 +31,7 @@ MOST = 100
 
 MOST_ACTIVE = 1000
 MOST_UNMATCHED = 50
-_OVER = frozenset(State) - ACTIVE
+_OVER = frozenset(IncidentState) - ACTIVE
 _FORM_BYTES = 128 * 1024
 """Largest form: a note of ten thousand characters, each sent as up to twelve bytes."""
 

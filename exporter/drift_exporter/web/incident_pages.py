@@ -6,14 +6,14 @@ Knows views and their looks; never where they come from.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from drift_exporter.incident import Alert, Incident, State
+from drift_exporter.incident import Alert, Incident, IncidentState
 from drift_exporter.incident.case import Invitation, Person
 from drift_exporter.web.incident_views import IncidentView
 from drift_exporter.web.pages import Frame, page
 
-CHOICES: Mapping[str, frozenset[State] | None] = {
+CHOICES: Mapping[str, frozenset[IncidentState] | None] = {
     "": None,
-    **{state.value: frozenset({state}) for state in State},
+    **{state.value: frozenset({state}) for state in IncidentState},
 }
 """States that the list can be narrowed to, by name; the first shows all, what goes on first."""
 

@@ -15,7 +15,7 @@ from drift_exporter.incident import (
     Alert,
     Cause,
     Incident,
-    State,
+    IncidentState,
     Step,
     possible,
 )
@@ -32,7 +32,7 @@ MOST_STEPS = 200
 MOST_ALERTS = 100
 MOST_SEGMENTS = 12
 
-_ORDER = {state: at for at, state in enumerate(State)}
+_ORDER = {state: at for at, state in enumerate(IncidentState)}
 _QUIET = ("none", "not_evaluated")
 
 
