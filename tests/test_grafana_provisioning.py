@@ -127,7 +127,7 @@ def test_alertmanager_accepts_its_config(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Found 3 templates" in done.stdout.replace("\n", " "), done.stdout
+    assert "1 templates" in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize(
