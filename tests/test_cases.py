@@ -21,6 +21,7 @@ from sqlalchemy import create_engine, event, inspect, text
 from drift_exporter.casework.receiving import Inbox, receive
 from drift_exporter.errors import IncidentError, StoreError
 from drift_exporter.incident import (
+    LATE_SECONDS,
     Action,
     ActionState,
     Alert,
@@ -34,7 +35,7 @@ from drift_exporter.incident import (
     resolve,
 )
 from drift_exporter.snapshot import Run
-from drift_exporter.store import Store, open_store, tables
+from drift_exporter.store import Store, StoredAlert, open_store, tables
 from postgres import Server
 
 NOW = 1_700_000_000.25
@@ -376,6 +377,49 @@ def test_figures(store: Store) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("later", "closed", "found"),
+    [
+        pytest.param(LATE_SECONDS, False, ["resolved"], id="a delivery that was late"),
+        pytest.param(LATE_SECONDS + 1, False, ["open"], id="it goes on"),
+        pytest.param(3 * 3600, False, ["resolved", "open"], id="it goes on much later"),
+        pytest.param(LATE_SECONDS + 1, True, ["closed", "open"], id="and somebody had closed it"),
+    ],
+)
+def test_an_alert_of_the_same_start_fires_again(
+    store: Store, later: float, closed: bool, found: list[str]
+) -> None:
+    """Alertmanager took it for over while nothing came of it; Prometheus keeps its start."""
+    ended = NOW + 240
+    receive(store, MODELS, [alert()], NOW)
+    receive(store, MODELS, [alert(end=ended)], ended)
+    if closed:
+        with store.cases.writing("close") as tx:
+            tx.save(close(tx.get(1), "ben", ended, "")[0])
+
+    for _ in range(3):
+        receive(store, MODELS, [alert()], ended + later)
+
+    incidents = store.cases.incidents()[::-1]
+    assert [str(incident.state) for incident in incidents] == found
+    assert incidents[0].flaps == (found == ["open"])
+    assert incidents[-1].opened == (ended + later if len(found) == 2 else NOW)
+    receive(store, MODELS, [alert(end=ended + later + 60)], ended + later + 61)
+    assert {i.state for i in store.cases.incidents()} <= {
+        IncidentState.RESOLVED,
+        IncidentState.CLOSED,
+    }
+
+
+def test_an_alert_of_no_incident_fires_again(store: Store) -> None:
+    """One that came before its model was known opens an incident when it goes on."""
+    receive(store, [], [alert()], NOW)
+    receive(store, [], [alert(end=NOW + 60)], NOW + 60)
+
+    assert receive(store, MODELS, [alert()], NOW + 61) == []
+    assert receive(store, MODELS, [alert()], NOW + 61 + LATE_SECONDS) == [1]
+
+
 def test_a_transaction_that_fails(store: Store) -> None:
     """Nothing of it stays: no incident, step, alert or audit entry."""
 
@@ -385,7 +429,7 @@ def test_a_transaction_that_fails(store: Store) -> None:
                 Incident(0, "churn", Cause.DRIFT, IncidentState.OPEN, "info", NOW, NOW)
             )
             tx.record(incident.id, Step(NOW, "ana", "note", "text"))
-            tx.save_alert(alert(), incident.id, NOW)
+            tx.save_alerts([StoredAlert(alert(), incident.id, NOW)], new={alert().key})
             raise IncidentError("stop")
 
     with pytest.raises(IncidentError, match="stop"):
@@ -396,13 +440,13 @@ def test_a_transaction_that_fails(store: Store) -> None:
     assert list(store.cases.audit()) == []
 
 
-def test_one_alert_at_a_time(store: Store) -> None:
-    """An alert is written and found by its fingerprint and start."""
+def test_an_alert_is_written_anew(store: Store) -> None:
+    """An alert is found by its fingerprint and start, as it was told last."""
     with store.cases.writing("save") as tx:
-        tx.save_alert(alert(), None, NOW)
-        tx.save_alert(alert(end=NOW + 1), None, NOW + 1)
-        found = tx.alert(alert().fingerprint, NOW)
-        assert found == (alert(end=NOW + 1), None)
+        tx.save_alerts([StoredAlert(alert(), None, NOW)], new={alert().key})
+        ended = StoredAlert(alert(end=NOW + 1), None, NOW + 1)
+        tx.save_alerts([ended], new=())
+        assert tx.alert(alert().fingerprint, NOW) == ended
         assert tx.alert(alert().fingerprint, NOW + 1) is None
 
 

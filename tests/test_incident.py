@@ -469,3 +469,22 @@ def test_an_end_that_is_to_come_is_now() -> None:
 
     assert desk.states == ["open"]
     assert desk.alerts["a", 200].status == "firing"
+
+
+def test_nothing_ends_in_the_future() -> None:
+    """A sender whose clock is ahead, or who is none, moves no end behind now."""
+    desk = Desk().take([alert(300, 400)], now=100)
+    assert (desk.incidents[0].opened, desk.incidents[0].resolved) == (100, 100)
+
+    desk = Desk().take([alert(1), alert(10_000)], now=100)
+    assert desk.alerts["a", 1].ends_at == 100
+
+
+def test_who_resolves_says_when_it_was_over() -> None:
+    """The end of an alert that fires on does not move what a person said."""
+    desk = Desk().take([alert(0)]).move(resolve, NOW).take([alert(0, NOW + HOUR)], NOW + HOUR)
+
+    assert desk.states == ["resolved"]
+    assert desk.incidents[0].resolved == NOW
+    late = Desk().take([alert(0), alert(0, 9), alert(0, 12)])
+    assert late.incidents[0].resolved == 12

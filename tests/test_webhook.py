@@ -140,10 +140,19 @@ DEEP = b"[" * 200_000
             with_alert(startsAt="2026-01-01T00:00:00"), "malformed", "alerts.1.startsAt", id="zone"
         ),
         pytest.param(
-            with_alert(startsAt="0001-01-01T00:00:00Z"), "malformed", "after 1970", id="year 1"
+            with_alert(startsAt="0001-01-01T00:00:00Z"), "malformed", "between 1970", id="year 1"
         ),
         pytest.param(
-            with_alert(startsAt="0001-01-01T00:00:00+12:00"), "malformed", "after 1970", id="before"
+            with_alert(startsAt="0001-01-01T00:00:00+12:00"),
+            "malformed",
+            "between 1970",
+            id="before",
+        ),
+        pytest.param(
+            with_alert(startsAt="9999-12-31T23:59:59-14:00"),
+            "malformed",
+            "and 9999",
+            id="year 10000",
         ),
         pytest.param(with_alert(endsAt="9" * 99), "malformed", "alerts.1.endsAt", id="end"),
         pytest.param(with_alert(fingerprint="a b"), "malformed", "fingerprint", id="fingerprint"),

@@ -19,6 +19,7 @@ from drift_exporter.incident import (
     Known,
     Others,
     cause_of,
+    fires_again,
 )
 from drift_exporter.incident import (
     receive as received,
@@ -173,13 +174,14 @@ class _Receiving:
         elif alert.model not in self._models or cause is None:
             self._keep(alert, stored)
             return
-        elif stored is not None and stored.alert.status == "resolved" and alert.status == "firing":
+        elif stored is not None and self._is_over(stored, alert):
             # It came when its model was not known, and is over.
             return
         else:
             incident = self._newest(alert.model, cause)
         known = Known() if incident is None else self._known_of(incident)
-        change = received(incident, known, alert, self._now, self._reopen_after_seconds)
+        told = None if stored is None else stored.received
+        change = received(incident, known, alert, self._now, self._reopen_after_seconds, told)
         if not change.alerts or change.incident is None:
             return
         after = change.incident
@@ -188,7 +190,7 @@ class _Receiving:
             self._latest[after.model, after.cause] = after.id
             self._known[after.id] = Known(change.alerts)
         for each in change.alerts:
-            self._put(StoredAlert(each, after.id))
+            self._put(StoredAlert(each, after.id, self._now))
         if change.steps or after != incident:
             self._touched[after.id] = None
             self._unsaved.add(after.id)
@@ -202,13 +204,15 @@ class _Receiving:
             self._tx.save(self._incidents[incident_id])
         new = self._changed.keys() - self._there
         changed = [self._stored[key] for key in self._changed]
-        self._tx.save_alerts(changed, self._now, new=new)
+        self._tx.save_alerts(changed, new=new)
 
     def _keep(self, alert: Alert, stored: StoredAlert | None) -> None:
         """Keep an alert that belongs to no incident."""
-        if stored is not None and (stored.alert.status == "resolved" or alert.status == "firing"):
-            return
-        self._put(StoredAlert(alert, None))
+        if stored is not None:
+            same = stored.alert.status == alert.status
+            if same or self._is_over(stored, alert):
+                return
+        self._put(StoredAlert(alert, None, self._now))
         body = {
             "alert": alert.name,
             "fingerprint": alert.fingerprint,
@@ -219,6 +223,11 @@ class _Receiving:
         }
         kind = f"alert_{alert.status}"
         self._tx.audit(self._now, ALERTMANAGER, kind, f"alert/{alert.fingerprint}", body)
+
+    def _is_over(self, stored: StoredAlert, alert: Alert) -> bool:
+        """Whether an alert is told as firing that is known to be over."""
+        over = stored.alert.status == "resolved" and alert.status == "firing"
+        return over and not fires_again(stored.alert, alert, self._now, stored.received)
 
     def _put(self, stored: StoredAlert) -> None:
         self._stored[stored.alert.key] = stored

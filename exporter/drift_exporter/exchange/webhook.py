@@ -30,6 +30,7 @@ MAX_LABEL_CHARACTERS = 4096
 MAX_ANNOTATION_CHARACTERS = 65_536
 
 _FINGERPRINT = re.compile(r"[0-9A-Za-z_-]{1,64}")
+_YEAR_9999 = 253_370_764_800.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_PLACE = 100
 
@@ -118,7 +119,9 @@ def _alert(alert: _Alert, number: int) -> Alert:
         )
     starts_at = _seconds(alert.starts_at)
     if starts_at is None:
-        raise DeliveryError(f"alerts.{number}.startsAt: expected a time after 1970", "malformed")
+        raise DeliveryError(
+            f"alerts.{number}.startsAt: expected a time between 1970 and 9999", "malformed"
+        )
     ends_at = None if alert.ends_at is None else _seconds(alert.ends_at)
     return Alert(
         fingerprint=fingerprint,
@@ -134,9 +137,12 @@ def _alert(alert: _Alert, number: int) -> Alert:
 
 
 def _seconds(time: datetime) -> float | None:
-    """Seconds since the epoch; None for the year 1, which Go writes where it has no time."""
+    """Seconds since the epoch; None for the year 1, which Go writes where it has no time.
+
+    Of the year 9999 there are times that are in the year 10000 elsewhere, which no text can say.
+    """
     seconds = (time - _EPOCH).total_seconds()
-    return seconds if seconds > 0 else None
+    return seconds if 0 < seconds < _YEAR_9999 else None
 
 
 def _fingerprint(labels: dict[str, str]) -> str:

@@ -4,11 +4,13 @@ Pure: values in, values out. Knows states and transitions; knows no store, clock
 """
 
 from drift_exporter.incident.alerts import (
+    LATE_SECONDS,
     REOPEN_AFTER_SECONDS,
     Known,
     Others,
     Received,
     cause_of,
+    fires_again,
     receive,
     severity_of,
 )
@@ -49,6 +51,7 @@ __all__ = [
     "Cause",
     "Incident",
     "Known",
+    "LATE_SECONDS",
     "MOVES",
     "OUTDATED",
     "Others",
@@ -61,6 +64,7 @@ __all__ = [
     "analysis_digest",
     "cause_of",
     "close",
+    "fires_again",
     "mitigate",
     "note",
     "possible",

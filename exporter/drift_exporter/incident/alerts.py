@@ -21,6 +21,13 @@ from drift_exporter.incident.values import (
 REOPEN_AFTER_SECONDS = 3600.0
 """How long after its resolution an incident is taken up again when its alerts return."""
 
+LATE_SECONDS = 300.0
+"""How long after its end an alert may be told as firing by a delivery that is late.
+
+Later it fires again: Prometheus goes on with the same start when Alertmanager has taken an alert
+for over because nothing came of it for a while.
+"""
+
 _LONGEST_TITLE = 200
 
 _PREFIX = "ModelDrift"
@@ -154,6 +161,7 @@ def receive(
     alert: Alert,
     now: float,
     reopen_after_seconds: float = REOPEN_AFTER_SECONDS,
+    told: float | None = None,
 ) -> Received:
     """What an alert does to the incident of its model and cause.
 
@@ -166,32 +174,48 @@ def receive(
     known
         Alerts of the incident, all of the alert's fingerprint among them; takes up what is
         new. That of a new incident has to be empty.
+    alert
+        The alert as it was told.
+    now
+        Seconds since the epoch.
+    reopen_after_seconds
+        How long after its resolution the incident is taken up again.
+    told
+        When something new was told of this very alert last; None where that is not known.
     """
     before = known.get(alert)
-    if before is not None and _tells_nothing(before, alert):
+    again = before is not None and fires_again(before, alert, now, told)
+    again = again and before is known.same(alert.fingerprint)[-1]
+    if before is not None and not again and _tells_nothing(before, alert):
         return Received(incident)
     alert = _bounded(alert, now)
-    if incident is None or (before is None and _is_past(incident, alert, reopen_after_seconds)):
-        return _opened(alert, now)
-    stored = _put(known, alert)
-    told = stored[0]
-    kind = "alert_firing" if told.status == "firing" else "alert_resolved"
-    steps = [Step(now, ALERTMANAGER, kind, _alert_text(told), _evidence(told))]
-    if before is not None and not _fires(before):
+    new = before is None or again
+    begun = now if again else alert.starts_at
+    if incident is None or (new and _is_past(incident, alert, begun, reopen_after_seconds)):
+        return _opened(alert, begun, now)
+    stored = _put(known, alert, now)
+    told_now = stored[0]
+    kind = "alert_firing" if told_now.status == "firing" else "alert_resolved"
+    steps = [Step(now, ALERTMANAGER, kind, _alert_text(told_now), _evidence(told_now))]
+    if before is not None and not again and not _fires(before):
         # Only its end is told anew.
         steps = []
-    after, more = _follow(incident, known, told, now)
+    after, more = _follow(incident, known, told_now, before, now)
     return Received(after, (*steps, *more), stored)
 
 
-def _opened(alert: Alert, now: float) -> Received:
+def fires_again(before: Alert, alert: Alert, now: float, told: float | None) -> bool:
+    """Whether an alert that was over goes on, and is not just told late."""
+    return _fires(alert) and not _fires(before) and told is not None and now - told > LATE_SECONDS
+
+
+def _opened(alert: Alert, begun: float, now: float) -> Received:
     cause = cause_of(alert.name)
     if cause is None:
         raise IncidentError(
             f"the alert {alert.name!r} is about an incident and cannot open one; "
             "this is an error of drift-exporter, please report it"
         )
-    begun = min(alert.starts_at, now)
     over = alert.status == "resolved"
     incident = Incident(
         id=0,
@@ -199,7 +223,7 @@ def _opened(alert: Alert, now: float) -> Received:
         cause=cause,
         state=IncidentState.RESOLVED if over else IncidentState.OPEN,
         severity=severity_of(alert),
-        opened=begun,
+        opened=min(begun, now),
         updated=now,
         resolved=alert.ends_at if over else None,
         title=(alert.annotations.get("summary") or alert.name)[:_LONGEST_TITLE],
@@ -212,7 +236,7 @@ def _opened(alert: Alert, now: float) -> Received:
     return Received(incident, tuple(steps), (alert,))
 
 
-def _put(known: Known, alert: Alert) -> tuple[Alert, ...]:
+def _put(known: Known, alert: Alert, now: float) -> tuple[Alert, ...]:
     """Take an alert up; it as it is then, and those of its fingerprint that it ends."""
     known.put(alert)
     same = known.same(alert.fingerprint)
@@ -225,7 +249,7 @@ def _put(known: Known, alert: Alert) -> tuple[Alert, ...]:
         ends = [o.ends_at for o in same if o.ends_at is not None and o.ends_at > each.starts_at]
         if ends or each is not newest:
             end = min(ends) if ends else newest.starts_at
-            ended.append(replace(each, status="resolved", ends_at=end))
+            ended.append(replace(each, status="resolved", ends_at=min(end, now)))
     for each in ended:
         known.put(each)
     told = known.get(alert) or alert
@@ -233,9 +257,9 @@ def _put(known: Known, alert: Alert) -> tuple[Alert, ...]:
 
 
 def _follow(
-    incident: Incident, known: Known, alert: Alert, now: float
+    incident: Incident, known: Known, alert: Alert, before: Alert | None, now: float
 ) -> tuple[Incident, list[Step]]:
-    """The incident after an alert that it is known to have."""
+    """The incident after an alert that it is known to have, and what that was before."""
     steps = []
     evidence = _evidence(alert)
     if incident.state is IncidentState.CLOSED:
@@ -257,8 +281,12 @@ def _follow(
     if alert.status == "resolved" and known.firing == 0 and known.ended is not None:
         if incident.active:
             text = "all alerts are resolved"
-            steps.append(Step(now, ALERTMANAGER, "resolved", text, evidence))
-        ended = max(known.ended, incident.resolved or known.ended)
+            told = {**evidence, "resolved": known.ended}
+            steps.append(Step(now, ALERTMANAGER, "resolved", text, told))
+        ended = max(known.ended, known.ended if incident.resolved is None else incident.resolved)
+        if not incident.active and before is not None and _fires(before):
+            # A person resolved it while the alert fired: that is when it was over.
+            ended = incident.resolved if incident.resolved is not None else ended
         after = replace(after, state=IncidentState.RESOLVED, resolved=ended)
     return after, steps
 
@@ -274,14 +302,14 @@ def _outdated(incident: Incident, alert: Alert, *, again: bool) -> Incident:
     return replace(incident, analysis={**analysis, OUTDATED: True})
 
 
-def _is_past(incident: Incident, alert: Alert, reopen_after_seconds: float) -> bool:
-    """Whether an alert that is new came too late for an incident."""
+def _is_past(incident: Incident, alert: Alert, begun: float, reopen_after_seconds: float) -> bool:
+    """Whether an alert that is new, and fires since then, came too late for an incident."""
     if incident.closed is not None:
         # Its end may be told late; whatever fires needs somebody.
         ends = alert.ends_at
         return ends is None or ends > incident.closed
     if incident.resolved is not None:
-        return alert.starts_at > incident.resolved + reopen_after_seconds
+        return begun > incident.resolved + reopen_after_seconds
     return False
 
 
@@ -293,12 +321,12 @@ def _tells_nothing(before: Alert, alert: Alert) -> bool:
 
 
 def _bounded(alert: Alert, now: float) -> Alert:
-    """The alert with an end where it has one, not before its start."""
+    """The alert with an end where it has one: not before its start, and never still to come."""
     if alert.status == "firing":
         return replace(alert, ends_at=None)
+    end = now if alert.ends_at is None else max(alert.ends_at, alert.starts_at)
     # An end that is still to come would swallow what fires until then.
-    end = now if alert.ends_at is None else min(alert.ends_at, now)
-    return replace(alert, ends_at=max(end, alert.starts_at))
+    return replace(alert, ends_at=min(end, now))
 
 
 def _fires(alert: Alert) -> bool:

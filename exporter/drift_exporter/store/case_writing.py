@@ -34,6 +34,8 @@ class StoredAlert(NamedTuple):
 
     alert: Alert
     incident_id: int | None
+    received: float
+    """When something new was told of it last."""
 
 
 class Writing:
@@ -112,7 +114,7 @@ class Writing:
             query = select(tables.alerts).where(t.fingerprint.in_(some))
             for row in self._connection.execute(query):
                 alert = alert_of(row)
-                found[alert.key] = StoredAlert(alert, row.incident_id)
+                found[alert.key] = StoredAlert(alert, row.incident_id, row.received)
         return found
 
     def firing(self, incident_id: int) -> tuple[int, float | None]:
@@ -126,18 +128,12 @@ class Writing:
             self._connection.execute(ended).scalar(),
         )
 
-    def save_alert(self, alert: Alert, incident_id: int | None, received: float) -> None:
-        """Write an alert; what was known of the same fingerprint and start is replaced."""
-        known = self.alert(alert.fingerprint, alert.starts_at)
-        new = () if known else (alert.key,)
-        self.save_alerts([StoredAlert(alert, incident_id)], received, new=new)
-
     def save_alerts(
-        self, alerts: Iterable[StoredAlert], received: float, *, new: Collection[tuple[str, float]]
+        self, alerts: Iterable[StoredAlert], *, new: Collection[tuple[str, float]]
     ) -> None:
         """Write many alerts, of which those with a key in ``new`` are not there yet."""
         rows: dict[bool, list[dict[str, object]]] = {True: [], False: []}
-        for alert, incident_id in alerts:
+        for alert, incident_id, received in alerts:
             rows[alert.key in new].append(alert_row(alert, incident_id, received))
         if rows[True]:
             self._connection.execute(insert(tables.alerts), rows[True])
