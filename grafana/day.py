@@ -19,6 +19,7 @@ from drift_exporter.demo.credit_log import Drift, Traffic
 from drift_exporter.demo.files import Tail, write_history
 from drift_exporter.errors import SourceError
 from drift_exporter.incident import ActionState, IncidentState
+from drift_exporter.incident.tally import Sums, Took
 from drift_exporter.metrics.exposition import Exposition
 from drift_exporter.metrics.health import Health
 from drift_exporter.metrics.incidents import IncidentMetrics, Standing
@@ -260,21 +261,25 @@ def _standing(now: int) -> Standing:
         open_counts=counts,
         oldest_unacknowledged=since,
         oldest_open={**since, **({drifts: at["opened"]} if told else {})},
-        response_times=[
-            ("fraud-screening", "warning", 300.0, 2 * 3600.0),
-            ("churn", "warning", 2400.0, 26 * 3600.0),
-            *([(*drifts, at["acknowledged"] - at["opened"], None)] if taken else []),
-        ],
-        classifications={
-            ("fraud-screening", "missing_values"): 1,
-            ("churn", "monitoring"): 1 + int(unseen),
-            ("credit-risk", "covariate_shift"): int(told),
-        },
+        sums=Sums(
+            incidents={
+                ("fraud-screening", "missing_values"): 1,
+                ("churn", "monitoring"): 1 + int(unseen),
+                ("credit-risk", "covariate_shift"): int(told),
+            },
+            actions={(RETRAIN, ActionState.SUCCEEDED): int(retrained)},
+            to_acknowledge=(
+                Took("fraud-screening", "warning", 300.0),
+                Took("churn", "warning", 2400.0),
+                *([Took(*drifts, at["acknowledged"] - at["opened"])] if taken else []),
+            ),
+            to_resolve=(
+                Took("fraud-screening", "warning", 2 * 3600.0),
+                Took("churn", "warning", 26 * 3600.0),
+            ),
+        ),
         # A second retraining is proposed when the first is done.
-        actions={
-            (RETRAIN, ActionState.WAITING): int(waiting),
-            (RETRAIN, ActionState.SUCCEEDED): int(retrained),
-        },
+        waiting={RETRAIN: int(waiting)},
         oldest_waiting={RETRAIN: at["retrained" if retrained else "proposed"]} if waiting else {},
     )
 

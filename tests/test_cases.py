@@ -359,7 +359,7 @@ def test_pages(store: Store) -> None:
 
 
 def test_figures(store: Store) -> None:
-    """Metrics have what is open by model, severity and state, and how long people took."""
+    """Metrics have what is open by model, severity and state, and since when."""
     receive(store, MODELS, [alert(), alert(model="fraud", severity="critical")], NOW)
     receive(store, MODELS, [alert("b", NOW - 50)], NOW)
     with store.cases.writing("acknowledge") as tx:
@@ -371,10 +371,15 @@ def test_figures(store: Store) -> None:
         ("fraud", "critical", IncidentState.RESOLVED): 1,
     }
     assert store.cases.oldest_unacknowledged() == {("churn", "warning"): NOW - 50}
-    assert store.cases.response_times() == [
-        ("churn", "warning", None, None),
-        ("fraud", "critical", 30.0, 70.0),
+    told = store.cases.told(0)
+    assert [(t.id, t.incident_id, t.model, t.cause, t.step.kind) for t in told] == [
+        (1, 1, "churn", Cause.DRIFT, "opened"),
+        (2, 2, "fraud", Cause.DRIFT, "opened"),
+        (3, 1, "churn", Cause.DRIFT, "alert_firing"),
+        (4, 2, "fraud", Cause.DRIFT, "alert_resolved"),
+        (5, 2, "fraud", Cause.DRIFT, "resolved"),
     ]
+    assert store.cases.told(2, limit=2) == told[2:4]
 
 
 @pytest.mark.parametrize(

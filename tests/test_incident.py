@@ -202,6 +202,7 @@ def test_what_an_incident_says() -> None:
         "starts_at": 50,
         "ends_at": None,
         "feature": "a",
+        "opened": 50,
     }
 
 

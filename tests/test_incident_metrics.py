@@ -11,15 +11,14 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from drift_exporter.config.response import Response
-from drift_exporter.incident import ActionState, IncidentState
+from drift_exporter.incident import IncidentState
+from drift_exporter.incident.tally import OUTCOMES, Sums, Took
 from drift_exporter.metrics.exposition import Exposition
 from drift_exporter.metrics.health import Health
 from drift_exporter.metrics.incidents import (
     BUCKETS,
     INCIDENT_FAMILIES,
-    OUTCOMES,
     IncidentMetrics,
-    ResponseTime,
     Standing,
 )
 
@@ -73,7 +72,7 @@ def test_before_anything_happens_there_are_zeros() -> None:
     assert set(opened.values()) == {0}
     assert {model for model, _, _ in opened} == set(TIERS)
     assert {state for _, _, state in opened} == {"open", "acknowledged", "mitigating", "resolved"}
-    assert scrape.all("modeldrift_actions_total") == {("retrain", o): 0 for o in OUTCOMES}
+    assert scrape.all("modeldrift_actions_total") == {("retrain", str(o)): 0 for o in OUTCOMES}
     assert scrape("modeldrift_actions_waiting", action="retrain") == 0
     assert scrape(f"{ACKNOWLEDGE}_count", model="churn", severity="critical") == 0
     assert set(scrape.all("modeldrift_alerts_received_total").values()) == {0}
@@ -115,19 +114,17 @@ STANDING = Standing(
     },
     oldest_unacknowledged={("credit", "critical"): 100.0, ("gone", "info"): 50.0},
     oldest_open={("credit", "critical"): 90.0},
-    response_times=[
-        ("credit", "critical", 60.0, 7200.0),
-        ("credit", "critical", 61.0, None),
-        ("credit", "critical", None, None),
-        ("credit", "warning", 10 * 86400.0, None),
-    ],
-    classifications={("credit", "covariate_shift"): 3},
-    actions={
-        ("retrain", ActionState.WAITING): 2,
-        ("retrain", ActionState.SUCCEEDED): 4,
-        ("former", ActionState.FAILED): 1,
-        ("retrain", ActionState.STARTED): 1,
-    },
+    sums=Sums(
+        incidents={("credit", "covariate_shift"): 3},
+        actions={("retrain", "succeeded"): 4, ("former", "failed"): 1},
+        to_acknowledge=(
+            Took("credit", "critical", 60.0),
+            Took("credit", "critical", 61.0),
+            Took("credit", "warning", 10 * 86400.0),
+        ),
+        to_resolve=(Took("credit", "critical", 7200.0),),
+    ),
+    waiting={"retrain": 2},
     oldest_waiting={"retrain": 77.0},
 )
 
@@ -199,60 +196,32 @@ def test_what_is_over_is_gone() -> None:
     assert scrape("modeldrift_actions_waiting", action="retrain") == 0
 
 
-def test_a_restart_begins_where_the_store_is() -> None:
-    """Counters and histograms of a new process are those of the old one."""
-    _, before = told(STANDING)
-    _, after = told(STANDING)
-
-    for name in ("modeldrift_actions_total", f"{RESOLVE}_bucket", "modeldrift_incidents_total"):
-        assert after.all(name) == before.all(name)
-
-
 times = st.lists(
-    st.tuples(
+    st.builds(
+        Took,
         st.sampled_from(["credit", "gone"]),
         st.sampled_from(["warning", "critical"]),
-        st.none() | st.floats(0, 2e6),
-        st.none() | st.floats(0, 2e6),
+        st.floats(0, 2e6),
     ),
     max_size=6,
 )
 
 
-@given(first=times, then=times)
-def test_no_counter_falls_and_every_histogram_is_one(
-    first: list[ResponseTime], then: list[ResponseTime]
-) -> None:
-    """Incidents that are taken up again, or whose severity rises, reset nothing."""
-    metrics, scrape = told(Standing(response_times=first))
-    names = [f"{name}_{end}" for name in (ACKNOWLEDGE, RESOLVE) for end in ("bucket", "sum")]
-    before = {name: scrape.all(name) for name in names}
-
-    metrics.update(Standing(response_times=then))
-
-    for name in names:
-        after = scrape.all(name)
-        assert all(after[labels] >= value for labels, value in before[name].items())
-    for name in (ACKNOWLEDGE, RESOLVE):
-        buckets = scrape.all(f"{name}_bucket")
-        for model, severity in {labels[:2] for labels in buckets}:
-            found = [buckets[model, severity, f"{bound:.1f}"] for bound in BUCKETS]
-            found.append(buckets[model, severity, "+Inf"])
-            assert found == sorted(found)
-            assert found[-1] == scrape(f"{name}_count", model=model, severity=severity)
-
-
 @given(found=times)
-def test_a_histogram_counts_what_a_reader_counts(found: list[ResponseTime]) -> None:
-    """Each bucket holds how many times are at most its bound."""
-    _, scrape = told(Standing(response_times=found))
+def test_a_histogram_counts_what_a_reader_counts(found: list[Took]) -> None:
+    """Each bucket holds how many times are at most its bound, and the last one all."""
+    _, scrape = told(Standing(sums=Sums(to_resolve=tuple(found))))
     buckets = scrape.all(f"{RESOLVE}_bucket")
 
-    for model, severity in {(m, s) for m, s, _, _ in found}:
-        taken = [t for m, s, _, t in found if (m, s) == (model, severity) and t is not None]
+    for model, severity in {(one.model, one.severity) for one in found}:
+        taken = [t for m, s, t in found if (m, s) == (model, severity)]
         for bound in BUCKETS:
             expected = len([t for t in taken if t <= bound])
-            assert buckets.get((model, severity, f"{bound:.1f}"), 0) == expected
+            assert buckets[model, severity, f"{bound:.1f}"] == expected
+        assert buckets[model, severity, "+Inf"] == len(taken)
+        labels = {"model": model, "severity": severity}
+        assert scrape(f"{RESOLVE}_count", **labels) == len(taken)
+        assert scrape(f"{RESOLVE}_sum", **labels) == pytest.approx(sum(taken))
 
 
 def test_alerts_audit_and_promotions_are_told_by_themselves() -> None:

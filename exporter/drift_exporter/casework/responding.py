@@ -41,6 +41,7 @@ from drift_exporter.incident.deciding import (
     recovered,
     withdrawn,
 )
+from drift_exporter.incident.tally import RESENT
 from drift_exporter.store.case_writing import Writing
 from drift_exporter.store.cases import Cases
 
@@ -116,7 +117,8 @@ def _recover(duty: Duty) -> Iterator[Change]:
                 continue
             text = f"{action.name} was interrupted: nobody knows whether it was done"
             text += "; it is sent again with the same key" if again else "; look at the receiver"
-            tx.record(incident.id, step_of(action, now, ACTOR, "action_unknown", text))
+            detail = {RESENT: True} if again else {}
+            tx.record(incident.id, step_of(action, now, ACTOR, "action_unknown", text, detail))
         log.warning("action interrupted", extra={"action": action.name, "key": action.key})
         yield Change(action.id, action.name, incident.model, state)
 

@@ -23,6 +23,7 @@ from drift_exporter.errors import DriftExporterError, IncidentError, StoreError
 from drift_exporter.exchange.links import link_key
 from drift_exporter.exchange.sending import send
 from drift_exporter.incident import Incident
+from drift_exporter.incident.tally import Sums, Tally
 from drift_exporter.metrics.incidents import IncidentMetrics, Standing
 from drift_exporter.profile import Profile
 from drift_exporter.profiles.current import profile_path
@@ -75,6 +76,8 @@ class Casework:
         self._config: Config | None = None
         self._settings = Settings({})
         self._verified = 0.0
+        self._tally = Tally()
+        self._tallied_cases: Cases | None = None
         self._analysing = threading.Lock()
         self._responder = Responder(self._watch, self._tell)
         self.desk = Desk(
@@ -215,9 +218,8 @@ class Casework:
                     open_counts=self._of_ours(cases.open_counts()),
                     oldest_unacknowledged=self._of_ours(cases.oldest_unacknowledged()),
                     oldest_open=self._of_ours(cases.oldest_open()),
-                    response_times=[t for t in cases.response_times() if self._ours(t[0])],
-                    classifications=self._of_ours(cases.classifications()),
-                    actions=cases.action_counts() if first else {},
+                    sums=self._sums(cases),
+                    waiting=cases.waiting_counts() if first else {},
                     oldest_waiting=cases.oldest_waiting() if first else {},
                 )
             )
@@ -229,6 +231,16 @@ class Casework:
             self._metrics.audit(head.id if head else 0, intact)
         except DriftExporterError as error:
             log.error("incidents not counted", extra={"err": str(error)})
+
+    def _sums(self, cases: Cases) -> Sums:
+        """The sums over all steps of our models; only those are read that are new."""
+        if self._tallied_cases is not cases:
+            # Another store, with other steps under the same ids.
+            self._tallied_cases, self._tally = cases, Tally()
+        while some := cases.told(self._tally.last_id):
+            self._tally.take(told for told in some if self._ours(told.model))
+            self._tally.last_id = some[-1].id
+        return self._tally.sums()
 
     def _verify(self) -> bool:
         """Whether the audit log is whole, and the newest incidents are as it has them."""

@@ -228,11 +228,12 @@ def _opened(alert: Alert, begun: float, now: float) -> Received:
         resolved=alert.ends_at if over else None,
         title=(alert.annotations.get("summary") or alert.name)[:_LONGEST_TITLE],
     )
-    texts = {"opened": f"{alert.name} opened the incident"}
+    told = _evidence(alert)
+    texts = {"opened": (f"{alert.name} opened the incident", {**told, "opened": incident.opened})}
     if over:
-        texts["alert_resolved"] = _alert_text(alert)
-        texts["resolved"] = "all alerts are resolved"
-    steps = [Step(now, ALERTMANAGER, kind, text, _evidence(alert)) for kind, text in texts.items()]
+        texts["alert_resolved"] = (_alert_text(alert), told)
+        texts["resolved"] = ("all alerts are resolved", {**told, "resolved": alert.ends_at})
+    steps = [Step(now, ALERTMANAGER, kind, *said) for kind, said in texts.items()]
     return Received(incident, tuple(steps), (alert,))
 
 

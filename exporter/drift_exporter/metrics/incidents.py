@@ -1,7 +1,6 @@
 """Incidents, actions and the audit log as metrics: numbers that a scrape only writes down.
 
-Knows what is counted and how a count stays one when an incident is taken up again; asks no
-store: whoever changes something tells the numbers afterwards.
+Knows what is counted; asks no store: whoever changes something tells the numbers afterwards.
 """
 
 import threading
@@ -19,13 +18,11 @@ from prometheus_client.core import (
 )
 
 from drift_exporter.config.response import Response
-from drift_exporter.incident import SEVERITIES, ActionState, IncidentState
+from drift_exporter.incident import SEVERITIES, IncidentState
+from drift_exporter.incident.tally import OUTCOMES, Sums, Took
 
 Labels = tuple[str, ...]
 Numbers = Mapping[Labels, float]
-ResponseTime = tuple[str, str, float | None, float | None]
-"""Model, severity, seconds to acknowledge and to resolve; None where that is still to come."""
-
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 BUCKETS = (
     *(minutes * MINUTE for minutes in (1, 2, 5, 15, 30)),
@@ -33,21 +30,6 @@ BUCKETS = (
     *(days * DAY for days in (1, 2, 4, 7)),
 )
 """Upper bounds of the times of people, in seconds: a minute to a week."""
-
-OUTCOMES = tuple(
-    str(state)
-    for state in ActionState
-    if state
-    in {
-        ActionState.SUCCEEDED,
-        ActionState.FAILED,
-        ActionState.UNKNOWN,
-        ActionState.SKIPPED,
-        ActionState.REJECTED,
-        ActionState.EXPIRED,
-    }
-)
-"""Values of the label ``outcome`` of actions: the states that are the last."""
 
 RECEIVED = ("accepted", "refused", "failed")
 """Values of the label ``outcome`` of alerts received."""
@@ -91,25 +73,27 @@ TO_ACKNOWLEDGE = IncidentFamily(
     "modeldrift_incident_time_to_acknowledge_seconds",
     "histogram",
     ("model", "severity"),
-    "How long it took until somebody acknowledged an incident, since the store began.",
+    "How long it took until somebody had an incident in hand, since the store began.",
 )
 TO_RESOLVE = IncidentFamily(
     "modeldrift_incident_time_to_resolve_seconds",
     "histogram",
     ("model", "severity"),
-    "How long it took until an incident was over, since the store began.",
+    "How long it took until an incident was over, each time it was, since the store began.",
 )
 INCIDENTS = IncidentFamily(
     "modeldrift_incidents_total",
     "counter",
     ("model", "classification"),
-    "Incidents since the store began: of drift by what the analysis found, else by their cause.",
+    "Incidents since the store began: of drift by what the first analysis found, else by their "
+    "cause.",
 )
 ACTIONS = IncidentFamily(
     "modeldrift_actions_total",
     "counter",
     ("action", "outcome"),
-    "Actions that are over since the store began, by how they ended.",
+    "How often actions came to an outcome since the store began; one that is unknown may come to "
+    "another.",
 )
 WAITING = IncidentFamily(
     "modeldrift_actions_waiting",
@@ -201,14 +185,11 @@ class Standing:
     oldest_open: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """When the oldest one was opened that is not over, by model and severity."""
 
-    response_times: Iterable[ResponseTime] = ()
-    """Of every incident that there is."""
+    sums: Sums = field(default_factory=Sums)
+    """What has happened to incidents and actions since the store began."""
 
-    classifications: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    """Incidents by model and classification, or cause where it is not ``drift``."""
-
-    actions: Mapping[tuple[str, ActionState], int] = field(default_factory=dict)
-    """Actions by name and state."""
+    waiting: Mapping[str, int] = field(default_factory=dict)
+    """How many actions wait for an approval, by name."""
 
     oldest_waiting: Mapping[str, float] = field(default_factory=dict)
     """When the oldest action was proposed that waits for an approval, by name."""
@@ -221,11 +202,6 @@ class _Histogram:
     counts: tuple[float, ...] = (0.0,) * (len(BUCKETS) + 1)
     total_seconds: float = 0.0
 
-    def at_least(self, before: "_Histogram") -> "_Histogram":
-        """The higher of both in each bucket."""
-        counts = tuple(max(a, b) for a, b in zip(self.counts, before.counts, strict=True))
-        return _Histogram(counts, max(self.total_seconds, before.total_seconds))
-
 
 Histograms = Mapping[Labels, _Histogram]
 
@@ -233,8 +209,8 @@ Histograms = Mapping[Labels, _Histogram]
 class IncidentMetrics:
     """Metrics of incidents on a registry; any thread may tell, scrapes read what was told.
 
-    Counters and histograms come from the store, so a restart does not reset them. While the
-    process lives they never fall: an incident that is taken up again was over once all the same.
+    Counters and histograms are sums over steps that the store keeps, so a restart does not reset
+    them, and they never fall.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -294,9 +270,8 @@ class IncidentMetrics:
                 yield _plain(family, numbers.get(family.name, {}))
 
     def _tell(self, standing: Standing) -> None:
-        times = tuple(standing.response_times)
         # Kept, so that a new config can be told of the same moment.
-        self._standing = Standing(**{**vars(standing), "response_times": times})
+        self._standing, sums = standing, standing.sums
         numbers = self._numbers
         numbers[OPEN.name] = {
             **{
@@ -315,46 +290,28 @@ class IncidentMetrics:
                 (model, severity, self._tiers.get(model, UNKNOWN_TIER)): at
                 for (model, severity), at in oldest.items()
             }
-        self._raise(INCIDENTS, {(*of,): n for of, n in standing.classifications.items()})
-        ended: Numbers = {(name, outcome): 0 for name in self._actions for outcome in OUTCOMES}
-        found: Numbers = {(a, str(state)): n for (a, state), n in standing.actions.items()}
-        self._raise(ACTIONS, {**ended, **{k: n for k, n in found.items() if k[1] in OUTCOMES}})
+        numbers[INCIDENTS.name] = {(*of,): n for of, n in sums.incidents.items()}
+        ended: Numbers = {(name, str(out)): 0 for name in self._actions for out in OUTCOMES}
+        numbers[ACTIONS.name] = {**ended, **{(*of,): n for of, n in sums.actions.items()}}
         numbers[WAITING.name] = {
             **{(name,): 0 for name in self._actions},
-            **{(of[0],): n for of, n in found.items() if of[1] == ActionState.WAITING},
+            **{(name,): n for name, n in standing.waiting.items()},
         }
         numbers[OLDEST_WAITING.name] = {(name,): at for name, at in standing.oldest_waiting.items()}
-        to_acknowledge = ((model, severity, took) for model, severity, took, _ in times)
-        to_resolve = ((model, severity, took) for model, severity, _, took in times)
-        self._raise_histograms(TO_ACKNOWLEDGE, _histograms(self._tiers, to_acknowledge))
-        self._raise_histograms(TO_RESOLVE, _histograms(self._tiers, to_resolve))
-
-    def _raise(self, family: IncidentFamily, found: Numbers) -> None:
-        before = self._numbers.get(family.name, {})
-        self._numbers[family.name] = {
-            labels: max(found.get(labels, 0), before.get(labels, 0))
-            for labels in {**before, **found}
-        }
-
-    def _raise_histograms(self, family: IncidentFamily, found: Histograms) -> None:
-        before, none = self._histograms.get(family.name, {}), _Histogram()
-        self._histograms[family.name] = {
-            labels: found.get(labels, none).at_least(before.get(labels, none))
-            for labels in {**before, **found}
+        self._histograms = {
+            TO_ACKNOWLEDGE.name: _histograms(self._tiers, sums.to_acknowledge),
+            TO_RESOLVE.name: _histograms(self._tiers, sums.to_resolve),
         }
 
 
-def _histograms(
-    models: Iterable[str], times: Iterable[tuple[str, str, float | None]]
-) -> Histograms:
+def _histograms(models: Iterable[str], times: Iterable[Took]) -> Histograms:
     """Times by model and severity; empty ones where a model has had no incident."""
     by_labels: defaultdict[Labels, list[float]] = defaultdict(list)
     for model in models:
         for severity in _EXPECTED:
             by_labels[model, severity] = []
     for model, severity, seconds in times:
-        if seconds is not None:
-            by_labels[model, severity].append(seconds)
+        by_labels[model, severity].append(seconds)
     return {labels: _counted(seconds) for labels, seconds in by_labels.items()}
 
 

@@ -1,6 +1,5 @@
 """The store: slices, runs, scores, incidents and the audit log, which outlive the process."""
 
-from drift_exporter.store.case_reading import ResponseTimes
 from drift_exporter.store.case_writing import StoredAlert, Writing
 from drift_exporter.store.cases import Cases
 from drift_exporter.store.codec import Score
@@ -10,7 +9,6 @@ from drift_exporter.store.store import Store, open_store
 
 __all__ = [
     "Cases",
-    "ResponseTimes",
     "Score",
     "Scores",
     "Store",

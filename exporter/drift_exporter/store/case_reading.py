@@ -3,8 +3,8 @@
 Knows queries; changes nothing.
 """
 
-from collections.abc import Collection, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Collection
+from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
 
@@ -14,10 +14,12 @@ from drift_exporter.incident import (
     ActionState,
     Alert,
     Approval,
+    Cause,
     Incident,
     IncidentState,
     Step,
 )
+from drift_exporter.incident.tally import Told
 from drift_exporter.store import tables
 from drift_exporter.store.case_rows import (
     action_of,
@@ -29,15 +31,6 @@ from drift_exporter.store.case_rows import (
 )
 
 _MOST_ID = 2**63
-
-
-class ResponseTimes(NamedTuple):
-    """How long people took to answer an incident, in seconds; None where they have not."""
-
-    model: str
-    severity: str
-    to_acknowledge_seconds: float | None
-    to_resolve_seconds: float | None
 
 
 def incident(connection: Connection, incident_id: int) -> Incident | None:
@@ -148,24 +141,11 @@ def oldest_open(connection: Connection) -> dict[tuple[str, str], float]:
     return {(model, severity): at for model, severity, at in connection.execute(query)}
 
 
-def classifications(connection: Connection) -> dict[tuple[str, str], int]:
-    """How many incidents there were, by model and classification; by cause without one."""
-    t = tables.incidents.c
-    query = select(t.model, t.classification, t.cause, func.count()).group_by(
-        t.model, t.classification, t.cause
-    )
-    found: dict[tuple[str, str], int] = {}
-    for model, classification, cause, n in connection.execute(query):
-        key = (model, classification or cause)
-        found[key] = found.get(key, 0) + n
-    return found
-
-
-def action_counts(connection: Connection) -> dict[tuple[str, ActionState], int]:
-    """How many actions there are, by name and state."""
+def waiting_counts(connection: Connection) -> dict[str, int]:
+    """How many actions wait for an approval, by name."""
     t = tables.actions.c
-    rows = connection.execute(select(t.name, t.state, func.count()).group_by(t.name, t.state))
-    return {(name, ActionState(state)): n for name, state, n in rows}
+    waiting = select(t.name, func.count()).where(t.state == ActionState.WAITING.value)
+    return {row.name: row[1] for row in connection.execute(waiting.group_by(t.name))}
 
 
 def oldest_waiting(connection: Connection) -> dict[str, float]:
@@ -186,16 +166,20 @@ def evidence(connection: Connection, incident_id: int) -> list[tuple[float, str]
     return [(row.at, row.body) for row in connection.execute(query)] if _is_id(incident_id) else []
 
 
-def response_times(connection: Connection) -> Iterator[ResponseTimes]:
-    """How long it took to acknowledge and to resolve each incident."""
-    t = tables.incidents.c
-    query = select(t.model, t.severity, t.opened, t.acknowledged, t.resolved).order_by(t.id)
-    for row in connection.execute(query):
-        ack, end = (
-            None if at is None else max(at - row.opened, 0.0)
-            for at in (row.acknowledged, row.resolved)
-        )
-        yield ResponseTimes(row.model, row.severity, ack, end)
+def told(connection: Connection, since_id: int, limit: int) -> list[Told]:
+    """Steps of all incidents after an id, the oldest first."""
+    steps, incidents = tables.steps, tables.incidents.c
+    query = (
+        select(steps, incidents.model, incidents.cause)
+        .join_from(steps, tables.incidents, steps.c.incident_id == incidents.id)
+        .where(steps.c.id > since_id)
+        .order_by(steps.c.id)
+        .limit(limit)
+    )
+    return [
+        Told(row.id, row.incident_id, row.model, Cause(row.cause), step_of(row))
+        for row in connection.execute(query)
+    ]
 
 
 def _one(connection: Connection, query: Select[Any], key: Any, number: int) -> Any:

@@ -18,8 +18,8 @@ from drift_exporter.incident import (
     IncidentState,
     Step,
 )
+from drift_exporter.incident.tally import Told
 from drift_exporter.store import audit_log, case_reading, tables
-from drift_exporter.store.case_reading import ResponseTimes
 from drift_exporter.store.case_writing import Writing
 from drift_exporter.store.database import Database
 
@@ -102,15 +102,10 @@ class Cases:
         with self._database.reading("find the oldest incidents") as connection:
             return case_reading.oldest_open(connection)
 
-    def classifications(self) -> dict[tuple[str, str], int]:
-        """How many incidents there were, by model and classification; by cause without one."""
-        with self._database.reading("count the incidents") as connection:
-            return case_reading.classifications(connection)
-
-    def action_counts(self) -> dict[tuple[str, ActionState], int]:
-        """How many actions there are, by name and state."""
+    def waiting_counts(self) -> dict[str, int]:
+        """How many actions wait for an approval, by name."""
         with self._database.reading("count the actions") as connection:
-            return case_reading.action_counts(connection)
+            return case_reading.waiting_counts(connection)
 
     def oldest_waiting(self) -> dict[str, float]:
         """When the oldest action was proposed that waits for an approval, by name."""
@@ -122,10 +117,10 @@ class Cases:
         with self._database.reading(f"read the evidence of incident {incident_id}") as connection:
             return case_reading.evidence(connection, incident_id)
 
-    def response_times(self) -> list[ResponseTimes]:
-        """How long it took to acknowledge and to resolve each incident, the oldest first."""
-        with self._database.reading("read the times of the incidents") as connection:
-            return list(case_reading.response_times(connection))
+    def told(self, since_id: int, limit: int = 1000) -> list[Told]:
+        """Steps of all incidents after an id, the oldest first."""
+        with self._database.reading("read the steps of the incidents") as connection:
+            return case_reading.told(connection, since_id, limit)
 
     def audit(self, since_id: int = 0, limit: int | None = 1000) -> Iterator[Entry]:
         """Entries of the audit log after an id, the oldest first; of no limit, all."""
