@@ -1,5 +1,6 @@
 """What an incident asks for, what an answer changes, and what may start: tables and laws."""
 
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -7,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drift_exporter.config import CANARY
 from drift_exporter.config.action import Action as Configured
 from drift_exporter.errors import IncidentError
 from drift_exporter.incident import (
+    FAULTY,
     OUTDATED,
     Action,
     ActionState,
@@ -250,7 +253,7 @@ def test_an_occasion_asks_once() -> None:
     """The same occasion asks once; a flap or another classification asks again."""
     configured = _configured()
     (first,) = _asked(configured)
-    done = _action(ActionState.SUCCEEDED, detail={"mark": first.mark})
+    done = _action(ActionState.SUCCEEDED, detail={"marks": list(first.marks)})
 
     assert _asked(configured, known=(done,)) == []
     assert _asked(configured, _incident(flaps=1), known=(done,))
@@ -264,10 +267,63 @@ def test_two_occasions_at_once_are_one_reason() -> None:
     (found,) = _asked(configured)
 
     assert found.occasion == Occasion.OPENED
-    waiting = _action(detail={"mark": found.mark})
+    waiting = _action(detail={"marks": list(found.marks)})
     assert _asked(configured, known=(waiting,)) == []
     with pytest.raises(IncidentError, match="under way already"):
         requested(_incident(), configured, (waiting,), (), "ann", NOW)
+
+
+@pytest.mark.parametrize(
+    ("asked_as", "fields", "again"),
+    [
+        pytest.param("", {}, False, id="it was analysed since"),
+        pytest.param("covariate_shift", {}, False, id="it is as it was"),
+        pytest.param("covariate_shift", {"flaps": 1}, True, id="it came back"),
+        pytest.param(
+            "covariate_shift", {"classification": "concept_drift"}, True, id="something else"
+        ),
+    ],
+)
+def test_a_rejection_ends_it(asked_as: str, fields: dict[str, Any], again: bool) -> None:
+    """Neither the other occasion, nor the analysis that came meanwhile, asks once more."""
+    configured = _configured(when={"on": ["opened", "classified"]})
+    (found,) = _asked(configured, _incident(classification=asked_as))
+    detail = {"marks": list(found.marks), "flaps": 0, "classification": asked_as}
+    rejected = _action(ActionState.REJECTED, detail=detail)
+
+    assert bool(_asked(configured, _incident(**fields), known=(rejected,))) is again
+
+
+def test_each_promotion_is_answered_once() -> None:
+    """The second one too, and none again because of a flap or long afterwards."""
+    configured = _configured(when={"on": ["promoted"]}, expires="1h")
+    first = _incident(successor={"version": "2", "at": NOW - 60})
+    (found,) = _asked(configured, first)
+    done = _action(ActionState.SUCCEEDED, detail={"marks": list(found.marks)})
+
+    assert _asked(configured, replace(first, flaps=1), known=(done,)) == []
+    assert _asked(configured, _incident(successor={"version": "3", "at": NOW}), known=(done,))
+    # Something else moved the incident since.
+    old = _incident(successor={"version": "2", "at": NOW - 2 * HOUR}, updated=NOW)
+    assert _asked(configured, old) == []
+
+
+def test_the_canary_is_answered_by_name_alone() -> None:
+    """Its drift is made up: no glob may retrain on it."""
+    incident = _incident(model=CANARY)
+
+    assert _asked(_configured(), incident) == []
+    assert _asked(_configured(when={"models": ["drift-*"]}), incident) == []
+    assert _asked(_configured(when={"models": [CANARY]}), incident)
+
+
+def test_bad_data_are_not_forgotten() -> None:
+    """Of an incident whose data were of bad quality once nothing is retrained."""
+    configured = _configured(retrain=True)
+    (found,) = _asked(configured, _incident(analysis={FAULTY: True}))
+
+    assert found.state == ActionState.SKIPPED
+    assert "of bad quality before" in found.reason
 
 
 def test_a_closed_incident_takes_no_request() -> None:
@@ -282,7 +338,7 @@ def test_a_closed_incident_takes_no_request() -> None:
 def test_keys_are_new_for_each_action_and_fit_everywhere() -> None:
     """A key is a DNS label, and tells incident 1 of a test from incident 1 of production."""
     keys = {
-        key_of(_incident(id=number), mark, now)
+        key_of(_incident(id=number), [mark], now)
         for number in (1, 2**53)
         for mark in ("a opened", "b opened")
         for now in (NOW, NOW + 1e-6)

@@ -493,7 +493,7 @@ def test_an_outcome_that_comes_too_late(path: Path) -> None:
             made = replace(made, detail={**made.detail, "outcome": None})
             tx.save_action(made)
             for state, more in (
-                (states.PROPOSED, {"mark": made.detail["mark"]}),
+                (states.PROPOSED, {"marks": made.detail["marks"]}),
                 (states.STARTED, {}),
                 (states.UNKNOWN, {}),
                 (states.SUCCEEDED, {"note": "looked"}),

@@ -172,6 +172,49 @@ def test_a_shift_that_turns_out_to_be_a_fault_stops_a_retraining(
     assert server.got == []
 
 
+def later(model: Watched, **rows: Any) -> None:
+    """Let an hour go by, after which the windows hold these rows."""
+    model.room.clock.now += 3600
+    model.counts(**rows)
+
+
+def test_no_alert_has_to_tell_of_a_fault(model: Watched, server: Recorder) -> None:
+    """The newest counts are looked at before a retraining, whatever was analysed before."""
+    approved(model, server)
+    later(model, **FAULTY)
+
+    model.round()
+
+    assert model.incident().classification == "data_quality"
+    assert (only(model).state, model.evidence(), server.got) == (ActionState.SKIPPED, 2, [])
+
+
+def test_what_was_approved_stays_what_it_was(model: Watched, server: Recorder) -> None:
+    """Newer counts without a fault change nothing about it: neither the same shift nor none."""
+    approved(model, server)
+    later(model)
+
+    model.round()
+
+    assert model.incident().classification == "covariate_shift"
+    assert (only(model).state, model.evidence()) == (ActionState.SUCCEEDED, 1)
+    assert len(server.got) == 1
+
+
+def test_a_retraining_waits_until_somebody_can_look(model: Watched, server: Recorder) -> None:
+    """Where the counts cannot be had, nobody knows whether they are of bad quality by now."""
+    approved(model, server)
+    del model.jobs["credit"]
+    for _ in range(2):
+        assert model.round() == ()
+    assert (only(model).state, server.got) == (ActionState.APPROVED, [])
+
+    model.jobs["credit"] = model.job
+    model.round()
+
+    assert only(model).state == ActionState.SUCCEEDED
+
+
 @pytest.mark.parametrize(
     "happens",
     [pytest.param(back, id="it comes back"), pytest.param(joined, id="an alert of another kind")],

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drift_exporter.incident import ALERTMANAGER, Alert, Cause, Known, Step, receive
-from drift_exporter.incident.tally import RESENT, Tally, Told, Took
+from drift_exporter.incident.tally import DRY_RUN, RESENT, SETTLED, Tally, Told, Took
 
 HOUR = 3600.0
 
@@ -47,18 +47,19 @@ def acted(outcome: str, at: float = 0.0, **detail: Any) -> Step:
 
 def test_every_failure_counts() -> None:
     """Two actions of unknown outcome are two, though the first was settled before the second."""
-    found = tally(acted("unknown"), acted("succeeded"), acted("unknown"), acted("failed"))
+    settled = acted("succeeded", **{SETTLED: True})
+    found = tally(acted("unknown"), settled, acted("unknown"), acted("failed"))
 
-    assert found.sums().actions == {
-        ("retrain", "unknown"): 2,
-        ("retrain", "succeeded"): 1,
-        ("retrain", "failed"): 1,
-    }
+    assert found.sums().actions == {("retrain", "unknown"): 2, ("retrain", "failed"): 1}
 
 
 def test_what_is_sent_again_is_not_over() -> None:
-    """Nor is an action over that is asked for, approved or started."""
-    steps = [acted("unknown", **{RESENT: True}), *map(acted, ("proposed", "approved", "started"))]
+    """Nor is an action over that is asked for, approved or started; a dry run is none."""
+    steps = [
+        acted("unknown", **{RESENT: True}),
+        acted("succeeded", **{DRY_RUN: True}),
+        *map(acted, ("proposed", "approved", "started")),
+    ]
 
     assert tally(*steps).sums().actions == {}
 

@@ -1,4 +1,4 @@
-"""Story three: people answer actions, ask for them, and say what became of them.
+"""People answer actions, ask for them, and say what became of them.
 
 Knows what is written down of it. Who may do what is asked by the faces before.
 """
@@ -11,6 +11,7 @@ from drift_exporter.errors import IncidentError
 from drift_exporter.incident import Action, ActionState, Approval
 from drift_exporter.incident.approving import WAITING, answered, open_needs
 from drift_exporter.incident.deciding import requested
+from drift_exporter.incident.tally import SETTLED
 from drift_exporter.store.cases import Cases
 
 
@@ -102,6 +103,7 @@ def settle(cases: Cases, action_id: int, who: str, done: bool, at: float, note: 
                 f"action {action_id} ({action.name}) is {action.state}, not unknown"
             )
         text = f"{who} found that {action.name} {SAID[state]}"
-        step = step_of(action, at, who, f"action_{state}", text, {"note": note})
+        more = {"note": note, SETTLED: True}
+        step = step_of(action, at, who, f"action_{state}", text, more)
         tx.record(action.incident_id, step)
         return tx.action(action_id)

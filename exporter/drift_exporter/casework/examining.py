@@ -1,4 +1,4 @@
-"""Story two, the look at an incident: its counts are frozen, analysed and written to it.
+"""The look at an incident: its counts are frozen, analysed and written to it.
 
 Knows job, store and source; never an alert or an action. Everything is judged from counts; the
 source is asked once more, for sketches of the columns that look suspicious, and where it does
@@ -18,6 +18,7 @@ import numpy as np
 
 from drift_exporter.analysis import (
     Analysis,
+    Classification,
     Evidence,
     Slices,
     analyse,
@@ -30,7 +31,15 @@ from drift_exporter.checking.baseline import ALL_ROWS
 from drift_exporter.checking.job import Job
 from drift_exporter.checking.judging import judge_window, stored_counts
 from drift_exporter.errors import DriftExporterError
-from drift_exporter.incident import ALERT_NAMES, OUTDATED, Cause, Incident, Step, analysis_digest
+from drift_exporter.incident import (
+    ALERT_NAMES,
+    FAULTY,
+    OUTDATED,
+    Cause,
+    Incident,
+    Step,
+    analysis_digest,
+)
 from drift_exporter.profile import with_counts
 from drift_exporter.reading.source import Source
 from drift_exporter.store import Store
@@ -162,6 +171,8 @@ def keep(
         if seen is not None and (seen.flaps != incident.flaps or names - seen.alert_names):
             # Something came while it was analysed: once more, then.
             told |= {ALERT_NAMES: sorted(seen.alert_names), OUTDATED: True}
+        if _was_faulty(incident):
+            told[FAULTY] = True
         body = packed(found.evidence)
         tx.save_evidence(incident_id, now, body)
         detail = {
@@ -198,6 +209,12 @@ def is_examined(incident: Incident) -> bool:
     """Whether there is nothing to analyse any more."""
     known = incident.analysis is not None and not incident.outdated
     return known or incident.cause is not Cause.DRIFT
+
+
+def _was_faulty(incident: Incident) -> bool:
+    """Whether an analysis before found data of bad quality: rows of then may still be around."""
+    before = incident.analysis or {}
+    return incident.classification == Classification.DATA_QUALITY or bool(before.get(FAULTY))
 
 
 def packed(evidence: Evidence) -> str:

@@ -7,8 +7,10 @@ fails is logged, and the next one goes on from what is stored.
 import logging
 import threading
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
+from drift_exporter.analysis import Classification
 from drift_exporter.casework.examining import ACTOR, examine, is_examined, keep, seen_of
 from drift_exporter.casework.responding import Change, Duty, respond_once
 from drift_exporter.checking.job import Job
@@ -50,7 +52,37 @@ def one_round(watch: Watch) -> tuple[Change, ...]:
     for incident in watch.store.cases.incidents(states=ACTIVE, limit=MOST_INCIDENTS):
         if not is_examined(incident) and watch.duty.ours(incident.model):
             examine_one(watch, incident)
-    return respond_once(watch.duty)
+    return respond_once(replace(watch.duty, look_again=partial(look_again, watch)))
+
+
+def look_again(watch: Watch, incident: Incident) -> bool:
+    """Look at an incident's newest counts before a model is retrained on such data.
+
+    What people approved stays as it was analysed, unless the data are of bad quality now: then
+    that is written down, and forbids it. False where nobody can look.
+    """
+    job = watch.job_of(incident.model)
+    if job is None or incident.analysis is None:
+        return job is not None
+    try:
+        known = watch.store.last_success(incident.model)
+        if known is None or known.window_end is None:
+            return False
+        if known.window_end <= incident.analysis.get("window", {}).get("end", 0):
+            return True
+        seen = seen_of(watch.store, incident)
+        found = examine(job, lambda: watch.open_source(job))
+        if found is None:
+            return False
+        if found.analysis.classification is Classification.DATA_QUALITY:
+            related = tuple(watch.related(job))
+            keep(watch.store, incident.id, found, watch.clock(), related, seen=seen)
+        return True
+    except DriftExporterError as error:
+        log.error("incident not looked at", extra={"incident": incident.id, "err": str(error)})
+    except Exception:
+        log.exception("analysis broke", extra={"incident": incident.id})
+    return False
 
 
 def examine_one(watch: Watch, incident: Incident, actor: str = ACTOR) -> Incident | None:

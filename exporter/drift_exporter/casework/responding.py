@@ -1,4 +1,4 @@
-"""Story two: an incident that asks for actions → people approve → sent once → outcome kept.
+"""An incident that asks for actions → people approve → sent once → outcome kept.
 
 Knows the order of the steps. What is about to be sent is written down before it is sent, so
 that whatever ends the exporter, nothing is lost and nothing is done twice: an action of which
@@ -41,7 +41,7 @@ from drift_exporter.incident.deciding import (
     recovered,
     withdrawn,
 )
-from drift_exporter.incident.tally import RESENT
+from drift_exporter.incident.tally import DRY_RUN, RESENT
 from drift_exporter.store.case_writing import Writing
 from drift_exporter.store.cases import Cases
 
@@ -53,7 +53,10 @@ ACTOR = "drift-exporter"
 MOST_INCIDENTS = 1000
 """Newest incidents of each kind that a round looks at."""
 
-MOST_CLOSED = 100
+_ENDED = frozenset({IncidentState.RESOLVED, IncidentState.CLOSED})
+
+STARTED_AT = "started"
+"""Key of the detail of an action: when it was sent."""
 
 Send = Callable[[Configured, Request], Sent]
 
@@ -74,6 +77,10 @@ class Duty:
     send: Send
     ours: Callable[[str], bool] = lambda _: True
     """Whether this process answers for a model, also for one that the config has no more."""
+
+    look_again: Callable[[Incident], bool] = lambda _: True
+    """Before a retraining is sent: looks at the newest counts, and writes down where they are of
+    bad quality by now. False where it cannot look."""
 
     actions: Mapping[str, Configured] = field(init=False)
 
@@ -140,9 +147,11 @@ def _propose(duty: Duty) -> Iterator[Change]:
     """Actions that incidents ask for."""
     if not duty.response.actions:
         return
-    active = duty.cases.incidents(states=ACTIVE | {IncidentState.RESOLVED}, limit=MOST_INCIDENTS)
-    closed = duty.cases.incidents(states={IncidentState.CLOSED}, limit=MOST_CLOSED)
-    for incident in reversed((*active, *closed)):
+    longest = max(action.expires.seconds for action in duty.response.actions)
+    active = duty.cases.incidents(states=ACTIVE, limit=MOST_INCIDENTS)
+    # A promotion can come to an incident that was over long ago, and moves it.
+    ended = duty.cases.incidents(states=_ENDED, limit=MOST_INCIDENTS, since=duty.clock() - longest)
+    for incident in reversed((*active, *ended)):
         tier = duty.tiers.get(incident.model)
         if tier is None:
             continue
@@ -179,6 +188,9 @@ def _start(duty: Duty) -> Iterator[Change]:
     for action, its_incident in _ours(duty, {ActionState.APPROVED}):
         known = its_incident.model in duty.tiers
         configured = duty.actions.get(action.name) if known else None
+        if configured is not None and configured.retrain and not duty.look_again(its_incident):
+            # Nobody can tell whether the data are good now: a later round will.
+            continue
         with duty.cases.writing(f"start action {action.id}") as tx:
             now, incident = duty.clock(), tx.get(action.incident_id)
             if configured is not None and is_held(configured, incident):
@@ -186,9 +198,11 @@ def _start(duty: Duty) -> Iterator[Change]:
             fresh, approvals = tx.action(action.id), tx.approvals(action.id)
             state, why = may_start(fresh, configured, approvals, incident, now)
             state = state if state == ActionState.STARTED else given_up(fresh, state)
-            if not tx.move_action(action.id, {ActionState.APPROVED}, state, now, {}):
+            detail = {STARTED_AT: now} if state == ActionState.STARTED else {}
+            if not tx.move_action(action.id, {ActionState.APPROVED}, state, now, detail):
                 continue
-            text = f"{action.name} is sent" if not why else f"{action.name} is not sent: {why}"
+            sent = "is tried, and not sent (dry run)" if fresh.detail.get("dry_run") else "is sent"
+            text = f"{action.name} {sent}" if not why else f"{action.name} is not sent: {why}"
             kind = f"action_{state}"
             tx.record(incident.id, step_of(fresh, now, ACTOR, kind, text))
         # From here on it counts as sent, whatever happens.
@@ -220,8 +234,11 @@ def _finish(
         text = f"{action.name} {SAID[sent.state]}"
         if sent.status is not None:
             text += f" (status {sent.status})"
+        detail: dict[str, Any] = sent.record()
+        if configured.dry_run and sent.state == ActionState.SUCCEEDED:
+            text, detail[DRY_RUN] = f"{action.name} was not done: it is a dry run", True
         kind = f"action_{sent.state}"
-        tx.record(incident.id, step_of(action, now, ACTOR, kind, text, sent.record()))
+        tx.record(incident.id, step_of(action, now, ACTOR, kind, text, detail))
         if sent.state == ActionState.SUCCEEDED and configured.retrain and not configured.dry_run:
             _mitigating(tx, action, approvals, now)
     yield Change(action.id, action.name, incident.model, sent.state)
@@ -285,7 +302,12 @@ def past_of(tx: Writing, action: Configured, now: float) -> list[Past]:
     found = tx.actions_since(action.name, since)
     models = {one.incident_id: "" for one in found}
     models = {incident_id: tx.get(incident_id).model for incident_id in models}
-    return [Past(one.name, models[one.incident_id], one.state, one.updated) for one in found]
+    return [Past(one.name, models[one.incident_id], one.state, _done_at(one)) for one in found]
+
+
+def _done_at(action: Action) -> float:
+    """When it was sent, or else asked for: who settles its outcome later does not do it again."""
+    return float(action.detail.get(STARTED_AT, action.created))
 
 
 def save_asked(
@@ -295,7 +317,8 @@ def save_asked(
     state, reason = one.state, one.reason
     detail: dict[str, Any] = {
         "occasion": str(one.occasion),
-        "mark": one.mark,
+        "marks": list(one.marks),
+        "flaps": incident.flaps,
         "config": fingerprint(one.action),
         "dry_run": one.action.dry_run,
         "retrain": one.action.retrain,

@@ -7,6 +7,7 @@ variable or a clock. ``docs/config.md`` and the JSON Schema are generated from h
 from drift_exporter.config.access import ROLES, Access, Token, User, may
 from drift_exporter.config.action import Action, Secret
 from drift_exporter.config.basics import (
+    CANARY,
     LONGEST_SECONDS,
     AnyDuration,
     Duration,
@@ -24,7 +25,7 @@ from drift_exporter.config.basics import (
 from drift_exporter.config.calibration import Calibration, Excluded
 from drift_exporter.config.model import FeatureConfig, Features, ModelConfig
 from drift_exporter.config.response import AcknowledgeWithin, ResolveWithin, Response
-from drift_exporter.config.root import CANARY, STORE_SCHEMES, Canary, Config, StoreConfig
+from drift_exporter.config.root import STORE_SCHEMES, Canary, Config, StoreConfig
 from drift_exporter.config.sources import (
     DATABASE_SCHEMES,
     HAS_SCHEME,

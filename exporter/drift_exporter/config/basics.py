@@ -37,6 +37,9 @@ _DURATION_SCHEMA = {
     "examples": ["5m", "1h30m", "7d"],
 }
 
+CANARY = "drift-canary"
+"""Name of the synthetic model."""
+
 LONGEST_SECONDS = 100 * 365 * 86400
 """Longest duration; above it, sums with points in time would overflow."""
 

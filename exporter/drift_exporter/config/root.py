@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from drift_exporter.config.access import Access
-from drift_exporter.config.basics import Duration, Model, PositiveDuration, wrong
+from drift_exporter.config.basics import CANARY, Duration, Model, PositiveDuration, wrong
 from drift_exporter.config.model import ModelConfig
 from drift_exporter.config.response import Response
 from drift_exporter.config.sources import masked_url
@@ -46,10 +46,6 @@ class StoreConfig(Model):
 
 STORE_SCHEMES = ("sqlite", "postgresql")
 """URL schemes of a store."""
-
-
-CANARY = "drift-canary"
-"""Name of the synthetic model."""
 
 
 class Canary(Model):

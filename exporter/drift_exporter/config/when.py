@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from drift_exporter.config.basics import Model, Names, wrong
+from drift_exporter.config.basics import CANARY, Model, Names, wrong
 
 Occasion = Literal["opened", "classified", "resolved", "promoted", "requested"]
 
@@ -36,7 +36,7 @@ class When(Model):
     `resolved`, its successor was `promoted`. `requested` alone: only when a person asks."""
 
     models: Names = ("*",)
-    """Globs of names of models."""
+    """Globs of names of models; the canary only where its name stands as it is."""
 
     tiers: tuple[Literal["low", "medium", "high"], ...] = ()
     """Tiers of models; by default all."""
@@ -60,4 +60,7 @@ class When(Model):
 
     def covers(self, model: str) -> bool:
         """Whether the globs name the model."""
+        if model == CANARY:
+            # Its drift is made up: no glob may retrain a model on it.
+            return CANARY in self.models
         return any(fnmatchcase(model, glob) for glob in self.models)

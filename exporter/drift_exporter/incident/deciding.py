@@ -17,7 +17,14 @@ from drift_exporter.config.action import Action as Configured
 from drift_exporter.config.when import DATA_QUALITY, NOTHING_FOUND, When
 from drift_exporter.errors import IncidentError
 from drift_exporter.incident.approving import APPROVE, REJECT, WAITING, open_needs, people
-from drift_exporter.incident.values import Action, ActionState, Approval, Incident, IncidentState
+from drift_exporter.incident.values import (
+    FAULTY,
+    Action,
+    ActionState,
+    Approval,
+    Incident,
+    IncidentState,
+)
 
 DAY_SECONDS = 86400.0
 MOST_RESENDS = 3
@@ -53,7 +60,7 @@ class Past(NamedTuple):
     model: str
     state: ActionState
     at: float
-    """When it last changed."""
+    """When it was sent, or else asked for."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +72,9 @@ class Asked:
     key: str
     """Idempotency key, new for each action that is asked for."""
 
-    mark: str
-    """What it is asked for: the same for the same action, incident and occasion."""
+    marks: tuple[str, ...]
+    """What it is asked for: of each occasion there is, the same for the same action, incident and
+    occasion."""
 
     state: ActionState
     """``waiting`` for approvals, ``approved`` where none is needed, or ``skipped``."""
@@ -90,7 +98,7 @@ def occasions(incident: Incident, now: float, longest_ago_seconds: float) -> tup
             found.append(Occasion.CLASSIFIED)
     elif incident.resolved is not None and now - incident.resolved <= longest_ago_seconds:
         found.append(Occasion.RESOLVED)
-    if incident.successor and now - incident.updated <= longest_ago_seconds:
+    if incident.successor and now - _promoted(incident) <= longest_ago_seconds:
         found.append(Occasion.PROMOTED)
     return tuple(found)
 
@@ -120,16 +128,19 @@ def asked(
         Seconds since the epoch.
     """
     for action in actions:
-        for occasion in occasions(incident, now, action.expires.seconds):
-            mark = mark_of(incident, action.name, occasion)
-            if occasion not in action.when.on or any(_mark(one) == mark for one in known):
-                continue
-            if not matches(action.when, incident, tier) or _going_on(action.name, known):
-                continue
-            if is_held(action, incident):
-                continue
-            yield _asked(action, incident, occasion, mark, past.get(action.name, ()), now)
-            break  # two occasions at once are one reason to act
+        there = [o for o in occasions(incident, now, action.expires.seconds) if o in action.when.on]
+        marks = tuple(mark_of(incident, action.name, occasion) for occasion in there)
+        answered = {mark for one in known for mark in _marks(one)}
+        new = [o for o, mark in zip(there, marks, strict=True) if mark not in answered]
+        if any(_rejected(one, action.name, incident) for one in known):
+            # A look at the incident is no new reason, only a promotion or its end.
+            new = [o for o in new if o not in (Occasion.OPENED, Occasion.CLASSIFIED)]
+        if not new or not matches(action.when, incident, tier) or _going_on(action.name, known):
+            continue
+        if is_held(action, incident):
+            continue
+        # Several occasions at once are one reason to act.
+        yield _asked(action, incident, new[0], marks, past.get(action.name, ()), now)
 
 
 def requested(
@@ -154,7 +165,7 @@ def requested(
         raise IncidentError(f"{where} is under way already; approve, reject or await that one")
     tries = sum(one.name == action.name for one in known)
     mark = mark_of(incident, action.name, Occasion.REQUESTED, f" {tries}")
-    found = _asked(action, incident, Occasion.REQUESTED, mark, past, now)
+    found = _asked(action, incident, Occasion.REQUESTED, (mark,), past, now)
     if found.state == ActionState.SKIPPED:
         raise IncidentError(f"{where} cannot be asked for: {found.reason}")
     return replace(found, reason=f"asked for by {who}")
@@ -175,18 +186,23 @@ def matches(when: When, incident: Incident, tier: str) -> bool:
 
 
 def mark_of(incident: Incident, name: str, occasion: Occasion, more: str = "") -> str:
-    """What tells an occasion from others: a flap or another classification is a new one."""
+    """What tells an occasion from others.
+
+    A flap, another classification or another promotion is a new one.
+    """
+    if occasion == Occasion.PROMOTED:
+        return f"{name} {occasion} {_promoted(incident)}"
     as_what = incident.classification if occasion == Occasion.CLASSIFIED else ""
     return f"{name} {occasion} {incident.flaps} {as_what}{more}"
 
 
-def key_of(incident: Incident, mark: str, now: float) -> str:
+def key_of(incident: Incident, marks: Sequence[str], now: float) -> str:
     """The idempotency key: lower-case letters, digits and hyphens, at most 63 of them.
 
     Fit for a header, for the id of a DAG run and for the name of a Kubernetes Job. The time is
     in it: the incident 1 of a test must not be taken for the incident 1 of production.
     """
-    what = json.dumps([incident.id, incident.model, mark, now])
+    what = json.dumps([incident.id, incident.model, *marks, now])
     return f"drift-{incident.id}-{hashlib.sha256(what.encode()).hexdigest()[:20]}"
 
 
@@ -201,6 +217,11 @@ def guard(action: Configured, incident: Incident) -> str:
         return "a model is retrained only when the analysis has told what happened"
     if classification == DATA_QUALITY:
         return "a model is never retrained on data of bad quality: it would learn the fault"
+    if incident.analysis is not None and incident.analysis.get(FAULTY):
+        return (
+            "data of this incident were of bad quality before, and a model would learn the fault; "
+            "close it, and whatever still fires opens a new one"
+        )
     return ""
 
 
@@ -278,7 +299,7 @@ def _asked(
     action: Configured,
     incident: Incident,
     occasion: Occasion,
-    mark: str,
+    marks: tuple[str, ...],
     past: Sequence[Past],
     now: float,
 ) -> Asked:
@@ -292,8 +313,8 @@ def _asked(
     return Asked(
         action=action,
         occasion=occasion,
-        key=key_of(incident, mark, now),
-        mark=mark,
+        key=key_of(incident, marks, now),
+        marks=marks,
         state=state,
         needs=action.needs,
         expires=now + action.expires.seconds,
@@ -321,5 +342,21 @@ def _going_on(name: str, known: Sequence[Action]) -> bool:
     return any(one.name == name and one.state in OPEN for one in known)
 
 
-def _mark(action: Action) -> object:
-    return action.detail.get("mark")
+def _marks(action: Action) -> Sequence[str]:
+    found: Sequence[str] = action.detail.get("marks", ())
+    return found
+
+
+def _rejected(action: Action, name: str, incident: Incident) -> bool:
+    """Whether people rejected an action while the incident was what it is now."""
+    detail = action.detail
+    return (
+        action.name == name
+        and action.state == ActionState.REJECTED
+        and detail.get("flaps") == incident.flaps
+        and detail.get("classification") in ("", incident.classification)
+    )
+
+
+def _promoted(incident: Incident) -> float:
+    return float(incident.successor.get("at", incident.updated))

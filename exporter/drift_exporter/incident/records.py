@@ -387,7 +387,7 @@ def _differing(action: Action, entries: Sequence[Logged]) -> Iterator[str]:
             outcome = {key: body.get(key) for key in _OUTCOME}
             after, outcomes = after | too_late, [*(outcomes if too_late else ()), outcome]
         states = after
-        if "mark" in body:
+        if "marks" in body:
             asked = {k: v for k, v in body.items() if k not in ("text", *_NAMES_OF_ACTION)}
             if asked != {key: action.detail.get(key) for key in asked}:
                 yield "request"

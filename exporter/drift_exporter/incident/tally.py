@@ -25,6 +25,13 @@ OUTCOMES = (
 RESENT = "resent"
 """Key of the detail of a step: the action is sent again, so that it is not over."""
 
+SETTLED = "settled"
+"""Key of the detail of a step: somebody found out what became of an action of unknown outcome."""
+
+DRY_RUN = "dry_run"
+"""Key of the detail of a step: nothing was sent."""
+
+_UNCOUNTED = (RESENT, SETTLED, DRY_RUN)
 _OVER = {f"action_{state}": str(state) for state in OUTCOMES}
 _ALERTS = ("alert_firing", "alert_resolved")
 _IN_HAND = ("acknowledged", "mitigating")
@@ -119,7 +126,7 @@ class Tally:
         elif step.kind == "resolved":
             self._count(told, course, str(told.cause))
             self._to_resolve.append(_took(told, course, _end(step)))
-        elif step.kind in _OVER and not step.detail.get(RESENT):
+        elif step.kind in _OVER and not any(map(step.detail.get, _UNCOUNTED)):
             self._actions[str(step.detail.get("name", "")), _OVER[step.kind]] += 1
 
     def _count(self, told: Told, course: _Course, classification: str) -> None:

@@ -35,6 +35,10 @@ OUTDATED = "outdated"
 """Key of an analysis: there once something happened that it knows nothing of."""
 
 
+FAULTY = "data_quality_before"
+"""Key of an analysis: there if an earlier one of the incident found data of bad quality."""
+
+
 class Cause(StrEnum):
     """What an incident is about: the data, the monitoring of it, or upkeep that is due."""
 

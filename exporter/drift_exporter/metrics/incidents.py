@@ -92,8 +92,8 @@ ACTIONS = IncidentFamily(
     "modeldrift_actions_total",
     "counter",
     ("action", "outcome"),
-    "How often actions came to an outcome since the store began; one that is unknown may come to "
-    "another.",
+    "Actions that are over since the store began, by how they ended; what was settled later is "
+    "unknown.",
 )
 WAITING = IncidentFamily(
     "modeldrift_actions_waiting",

@@ -45,6 +45,7 @@ def incidents(
     states: Collection[IncidentState] | None,
     limit: int,
     before: int | None,
+    since: float | None = None,
 ) -> list[Incident]:
     """The newest incidents first."""
     t = tables.incidents.c
@@ -55,6 +56,8 @@ def incidents(
         query = query.where(t.state.in_([state.value for state in states]))
     if before is not None:
         query = query.where(t.id < min(before, _MOST_ID - 1))
+    if since is not None:
+        query = query.where(t.updated >= since)
     return [incident_of(row) for row in connection.execute(query)]
 
 

@@ -45,10 +45,14 @@ class Cases:
         states: Collection[IncidentState] | None = None,
         limit: int = 100,
         before: int | None = None,
+        since: float | None = None,
     ) -> list[Incident]:
-        """The newest incidents first; of one model, in some states, older than that of an id."""
+        """The newest incidents first.
+
+        Of one model, in some states, older than that of an id, changed since a time.
+        """
         with self._database.reading("read the incidents") as connection:
-            return case_reading.incidents(connection, model, states, limit, before)
+            return case_reading.incidents(connection, model, states, limit, before, since)
 
     def incident(self, incident_id: int) -> Incident | None:
         """The incident of an id."""
