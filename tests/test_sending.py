@@ -3,6 +3,7 @@
 Everything is sent to a real HTTP server on loopback.
 """
 
+import base64
 import json
 import logging
 import socket
@@ -206,12 +207,14 @@ def test_the_end_of_an_incident_is_the_end_of_its_annotation() -> None:
 def test_no_title_can_break_out_of_its_place(title: str) -> None:
     """Whatever an alert says, the body is JSON and the title is one value of it."""
     incident = Incident(**{**vars(INCIDENT), "title": title})
-    action = _action(url="http://h", body='{"t": {{ incident.title | tojson }}, "n": 1}')
+    action = _action(
+        url="http://h", body='{"t": {{ incident.title | tojson }}, "u": "{{ incident.title }}"}'
+    )
     dispatch = _action(
         kind="github_repository_dispatch", repository="o/r", inputs={"t": "{{ incident.title }}"}
     )
 
-    assert json.loads(_request(action, incident).body) == {"t": title, "n": 1}
+    assert json.loads(_request(action, incident).body) == {"t": title, "u": title}
     assert json.loads(_request(dispatch, incident).body)["client_payload"]["t"] == title
 
 
@@ -374,6 +377,36 @@ def test_secrets_are_sent_and_never_kept(
     assert sent.detail == "who is Bearer *** or ***?"
     for kept in (repr(request), json.dumps(request.record()), repr(sent), caplog.text):
         assert SECRET not in kept
+
+
+@pytest.mark.parametrize(
+    ("secret", "answer"),
+    [
+        pytest.param("tok/en+1234567", "?token=tok%2Fen%2B1234567", id="in an address"),
+        pytest.param('pa"ss\\word-1234567', json.dumps({"seen": 'pa"ss\\word-1234567'}), id="JSON"),
+        pytest.param("hunter2-secret", base64.b64encode(b"hunter2-secret").decode(), id="base64"),
+        pytest.param(
+            f"Basic {base64.b64encode(b'robot:hunter2-secret').decode()}",
+            "bad login for robot:hunter2-secret",
+            id="user and password",
+        ),
+        pytest.param(
+            f"Basic {base64.b64encode(b'robot:hunter2-secret').decode()}",
+            "hunter2-secret is wrong",
+            id="password",
+        ),
+    ],
+)
+def test_a_secret_in_another_form_is_hidden_too(server: Recorder, secret: str, answer: str) -> None:
+    """A receiver that tells what it was given may write it in its own way."""
+    action = _action(url=server.url, secret_headers={"X-Auth": {"env": "AUTH"}})
+    server.answers = [(401, answer.encode())]
+
+    detail = send(action, _request(action), {"AUTH": secret}).detail
+
+    assert "***" in detail
+    assert "hunter2" not in detail
+    assert "1234567" not in detail
 
 
 def test_the_token_of_gitlab_is_not_in_the_request_that_is_kept() -> None:

@@ -161,8 +161,8 @@ class Action(Model):
     """Further headers of `http`; no secrets."""
 
     body: str = ""
-    """Body of `http`, a Jinja2 template that gives JSON; put values in with `{{ x | tojson }}`. By
-    default the incident as it is."""
+    """Body of `http`, a Jinja2 template that gives JSON; put values in with `{{ x | tojson }}`, or
+    texts inside of quotes: they cannot end them. By default the incident as it is."""
 
     accepts: tuple[Annotated[int, Field(ge=300, le=499)], ...] = ()
     """Answers of `http` besides 2xx that mean done: 409 where the name is made from the key."""

@@ -98,8 +98,9 @@ def build(
         # A header that the config gives replaces ours, however it is written.
         headers = {k: v for k, v in headers.items() if k.lower() != name.lower()}
         headers[name] = text
-    body = _body(action, incident, values)
-    if "json" in next((v for k, v in headers.items() if k.lower() == "content-type"), ""):
+    in_json = "json" in next((v for k, v in headers.items() if k.lower() == "content-type"), "")
+    body = _body(action, incident, values, in_json=in_json)
+    if in_json:
         _checked_json(f"action {action.name}: body", body)
     return Request(action.method, url_of(action), headers, body)
 
@@ -132,10 +133,12 @@ def _time(seconds: float | None) -> str | None:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
-def _body(action: Configured, incident: Incident, values: Mapping[str, Any]) -> str:
+def _body(
+    action: Configured, incident: Incident, values: Mapping[str, Any], *, in_json: bool
+) -> str:
     where = f"action {action.name}"
     if action.kind == "http" and action.body:
-        return filled(f"{where}: body", action.body, values)
+        return filled(f"{where}: body", action.body, values, in_json=in_json)
     inputs = {
         name: filled(f"{where}: inputs.{name}", text, values)
         for name, text in action.inputs.items()

@@ -3,8 +3,11 @@
 Knows where a secret is kept and what may be wrong with it; never shows one.
 """
 
-from collections.abc import Mapping
+import base64
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 from drift_exporter.errors import DriftExporterError
 
@@ -50,7 +53,29 @@ def read_secret(file: str | None, variable: str | None, environ: Mapping[str, st
 
 
 def hide(text: str, secrets: tuple[str, ...]) -> str:
-    """A text without any of the secrets."""
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, HIDDEN)
+    """A text without any of the secrets, in whatever form a receiver may have written them."""
+    forms = {form for secret in filter(None, secrets) for form in _forms(secret)}
+    for form in sorted(forms, key=len, reverse=True):
+        text = text.replace(form, HIDDEN)
     return text
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """The secret, and as JSON, in an address and in base64."""
+    yield secret
+    yield json.dumps(secret)[1:-1]
+    yield quote(secret, safe="")
+    yield quote_plus(secret)
+    yield base64.b64encode(secret.encode()).decode()
+
+
+def basic_secrets(header: str) -> tuple[str, ...]:
+    """User with password, and the password, of a header ``Basic …``; none of another one."""
+    scheme, _, coded = header.partition(" ")
+    if scheme.lower() != "basic":
+        return ()
+    try:
+        found = base64.b64decode(coded.strip(), validate=True).decode()
+    except ValueError:
+        return ()
+    return (found, found.partition(":")[2])

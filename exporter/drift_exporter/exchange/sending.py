@@ -19,7 +19,7 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, MaxRetryError, Ne
 
 from drift_exporter.config.action import Action as Configured
 from drift_exporter.exchange.building import Request, url_of
-from drift_exporter.exchange.secret_values import SecretError, hide, read_secret
+from drift_exporter.exchange.secret_values import SecretError, basic_secrets, hide, read_secret
 from drift_exporter.incident import ActionState
 
 MOST_ANSWER_BYTES = 64 * 1024
@@ -149,7 +149,7 @@ def _with_secrets(
     for name, secret in action.secret_headers.items():
         headers[name] = read_secret(secret.file, secret.env, environ)
         # "Basic abc": the part behind the scheme alone is the secret too.
-        secrets += [headers[name], headers[name].rpartition(" ")[2]]
+        secrets += [headers[name], headers[name].rpartition(" ")[2], *basic_secrets(headers[name])]
     return headers, body.encode("utf-8", "replace"), tuple(secrets)
 
 

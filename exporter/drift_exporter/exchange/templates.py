@@ -3,11 +3,13 @@
 Knows which names a template may use; nothing of what becomes of its text.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup
 
 from drift_exporter.errors import ConfigError, DriftExporterError
 
@@ -24,8 +26,22 @@ class TemplateTextError(DriftExporterError):
     reason = "config"
 
 
-# Not for HTML: values are JSON (tojson) or plain text.
-_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+def _in_json(value: object) -> object:
+    """What a template puts into JSON: a text as the inside of a string, whatever it says.
+
+    What ``tojson`` made is JSON already. A text of an alert must not be able to close a string
+    and add keys of its own.
+    """
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return json.dumps(value)[1:-1]
+    return value
+
+
+# Not for HTML: texts go into plain text, or into JSON.
+_TEXT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+_JSON = ImmutableSandboxedEnvironment(
+    undefined=StrictUndefined, autoescape=False, finalize=_in_json
+)
 
 
 def check_template(where: str, text: str) -> None:
@@ -37,8 +53,8 @@ def check_template(where: str, text: str) -> None:
         If it is not; names the line.
     """
     try:
-        parsed = _ENVIRONMENT.parse(text)
-        _ENVIRONMENT.from_string(text)
+        parsed = _TEXT.parse(text)
+        _TEXT.from_string(text)
     except TemplateSyntaxError as error:
         raise ConfigError(f"{where}: line {error.lineno} of the template: {error}") from error
     unknown = meta.find_undeclared_variables(parsed) - NAMES
@@ -49,8 +65,8 @@ def check_template(where: str, text: str) -> None:
         )
 
 
-def filled(where: str, text: str, values: Mapping[str, Any]) -> str:
-    """The text of a template, filled.
+def filled(where: str, text: str, values: Mapping[str, Any], *, in_json: bool = False) -> str:
+    """The text of a template, filled; ``in_json`` where it is to be JSON.
 
     Raises
     ------
@@ -60,7 +76,8 @@ def filled(where: str, text: str, values: Mapping[str, Any]) -> str:
     parts: list[str] = []
     characters = 0
     try:
-        for part in _ENVIRONMENT.from_string(text).generate(values):
+        environment = _JSON if in_json else _TEXT
+        for part in environment.from_string(text).generate(values):
             parts.append(part)
             characters += len(part)
             if characters > MOST_CHARACTERS:
