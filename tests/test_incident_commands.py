@@ -20,6 +20,7 @@ from click.testing import CliRunner, Result
 
 from drift_exporter.casework.desk import Desk
 from drift_exporter.casework.responder import examine_one
+from drift_exporter.casework.responding import SAID
 from drift_exporter.cli import incidents, main, report
 from drift_exporter.cli.asking import TOKEN
 from drift_exporter.config import Config
@@ -88,7 +89,7 @@ def test_incidents_are_listed_and_shown(url: str) -> None:
     assert "2027-01-15" in listed.output
     assert "acknowledge, mitigate, resolve, note" in one.output
     assert "science, clinic" in one.output
-    assert "ModelDriftFeatureDrifted opened the incident" in one.output
+    assert "ModelDriftFeatureDrifted of income opened the incident" in one.output
     assert "\x1b" not in listed.output + one.output
 
 
@@ -255,6 +256,8 @@ def test_an_unknown_outcome_is_settled(
         "looked",
     )
     assert (again.exit_code, "not unknown" in again.output) == (1, True), again.output
+    told = call(["incidents", "show", "1"], url).output
+    assert f"found that retrain {SAID[state]}: looked\n" in told
 
 
 def test_what_was_found_has_to_be_said(desk: Room, url: str) -> None:
@@ -389,7 +392,9 @@ def test_an_action_is_asked_for(desk: Room, url: str) -> None:
     ("arguments", "role", "code", "text"),
     [
         pytest.param(["list"], "", 1, "DRIFT_EXPORTER_TOKEN", id="nobody"),
-        pytest.param(["list"], "wrong-token-0123456789abcdef", 1, "does not know", id="stranger"),
+        pytest.param(
+            ["list"], "wrong-token-0123456789abcdef", 1, "does not accept the token", id="stranger"
+        ),
         pytest.param(["ack", "1"], "viewer", 1, "not allowed", id="role lacks"),
         pytest.param(["approve", "1"], "responder", 1, "not allowed", id="no approver"),
         pytest.param(["show", "99"], "viewer", 1, "not found: there is no incident 99", id="none"),

@@ -47,7 +47,7 @@ NOW = 1_800_000_000.0
 """A Friday morning in January 2027."""
 
 SINCE, UNTIL = NOW - 7 * DAY, NOW
-EVIL = "<script>alert(1)</script>|`*_[x](http://evil)\n# head"
+EVIL = "<script>alert(1)</script>|`*_[x](http://evil)\n# head\N{RIGHT-TO-LEFT OVERRIDE}"
 
 OUTCOME: dict[str, Any] = {"status": 204, "attempts": 2, "answer": "done"}
 
@@ -459,6 +459,7 @@ def test_what_others_wrote_is_shown_as_it_is(
     text = report(store, config, since=SINCE, until=UNTIL, now=NOW, incident_id=number, format=form)
 
     assert "<script" not in text
+    assert "\N{RIGHT-TO-LEFT OVERRIDE}" not in text
     assert "&lt;script&gt;" in text or number is None
     assert form == "html" or not re.search(r"(?m)^# head", text)
 

@@ -365,6 +365,12 @@ def test_a_link_asks_and_a_button_answers(found: Room, client: httpx.Client) -> 
     assert (again.status_code, "has answered already" in again.text) == (409, True)
     answers = [(a.who, a.groups, a.note) for a in found.store.cases.approvals(action.id)]
     assert answers == [("Ada", ("clinic",), "seen")]
+    assert "<button>Approve" in page.text
+    with found.store.cases.writing("end it") as tx:
+        waiting, expired = {ActionState.WAITING}, ActionState.EXPIRED
+        assert tx.move_action(action.id, waiting, expired, found.clock(), {})
+    late = client.get("/approve", params={"link": link})
+    assert ("<button>" in late.text, "waits for no answer any more" in late.text) == (False, True)
     for wrong in ("", "x.y", link[:-2], "ü" * 5000):
         assert client.post("/approve", data={"link": wrong}).status_code == 403
 

@@ -124,9 +124,12 @@ class Exporter:
     def _refusal(self, error: urllib.error.HTTPError) -> str:
         said = _said(error)
         if error.code == 401:
+            more = f" ({said})" if said else ""
+            if self.token:
+                return f"{self.url} does not accept the token: is it one of the config's?{more}"
             return (
                 f"{self.url} does not know who asks: give a token with --token-file or {TOKEN}"
-                + (f" ({said})" if said else "")
+                f"{more}"
             )
         if error.code == 403:
             return f"not allowed: {said or 'the role of the token does not suffice'}"

@@ -65,7 +65,7 @@ def print_steps(found: Any) -> None:
     click.echo()
     table = table_of("when", "who", "what", "told")
     for one in steps:
-        row = [one.get("at"), one.get("actor"), one.get("kind"), one.get("text")]
+        row = [one.get("at"), one.get("actor"), one.get("kind"), _with_note(one)]
         table.add_row(*map(cell, row))
     print_table(table)
 
@@ -117,7 +117,11 @@ def print_table(table: "Table") -> None:
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else 240
-    Console(width=width, highlight=False, markup=False, emoji=False).print(table)
+    console = Console(width=width, highlight=False, markup=False, emoji=False)
+    with console.capture() as captured:
+        console.print(table)
+    # Cells are filled up to the widest one of their column: nobody reads blanks at an end.
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def _told(action: dict[str, Any]) -> Iterator[str]:
@@ -134,6 +138,11 @@ def _told(action: dict[str, Any]) -> Iterator[str]:
     yield from _line("attempts", outcome.get("attempts"))
     yield from _line("answer", outcome.get("answer"))
     yield from _line("settled", detail.get("settled_by"))
+
+
+def _with_note(step: dict[str, Any]) -> str:
+    note = (step.get("detail") or {}).get("note")
+    return f"{step.get('text')}: {note}" if note else str(step.get("text") or "")
 
 
 def _line(name: str, value: object) -> Iterator[str]:

@@ -229,7 +229,12 @@ def _opened(alert: Alert, begun: float, now: float) -> Received:
         title=(alert.annotations.get("summary") or alert.name)[:_LONGEST_TITLE],
     )
     told = _evidence(alert)
-    texts = {"opened": (f"{alert.name} opened the incident", {**told, "opened": incident.opened})}
+    texts = {
+        "opened": (
+            f"{alert.name}{_of(alert)} opened the incident",
+            {**told, "opened": incident.opened},
+        )
+    }
     if over:
         texts["alert_resolved"] = (_alert_text(alert), told)
         texts["resolved"] = ("all alerts are resolved", {**told, "resolved": alert.ends_at})
@@ -335,9 +340,14 @@ def _fires(alert: Alert) -> bool:
 
 
 def _alert_text(alert: Alert) -> str:
-    feature = alert.labels.get("feature")
-    of = f" of {feature}" if feature else ""
-    return f"{alert.name}{of} {'fires' if _fires(alert) else 'is resolved'}"
+    return f"{alert.name}{_of(alert)} {'fires' if _fires(alert) else 'is resolved'}"
+
+
+def _of(alert: Alert) -> str:
+    """Which column and segment an alert is about, as part of a sentence."""
+    column = alert.labels.get("feature") or alert.labels.get("output")
+    by, segment = alert.labels.get("segment_by"), alert.labels.get("segment")
+    return (f" of {column}" if column else "") + (f" where {by} is {segment}" if by else "")
 
 
 def _evidence(alert: Alert) -> dict[str, Any]:

@@ -25,8 +25,8 @@ def case_facts(store: Store, config: Config, incident: Incident, now: float) -> 
     acknowledged = _since(incident.opened, incident.acknowledged)
     resolved = _since(incident.opened, incident.resolved)
     # Where nobody acknowledged it before it was over, it is not late any more.
-    waited = acknowledged if acknowledged is not None else (resolved or now - incident.opened)
     lasted = resolved if resolved is not None else now - incident.opened
+    waited = acknowledged if acknowledged is not None else lasted
     return CaseFacts(
         id=incident.id,
         model=incident.model,

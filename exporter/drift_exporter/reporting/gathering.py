@@ -34,7 +34,6 @@ from drift_exporter.reporting.watching import watched
 from drift_exporter.snapshot import Run
 from drift_exporter.store import Store
 
-MOST_UNMATCHED = 1000
 DRAWN_COLUMNS = 3
 """Columns of an incident whose PSI is drawn."""
 
@@ -93,14 +92,13 @@ def _span(store: Store, config: Config, since: float, until: float, now: float) 
     changes, verdicts = _log(store, since, until, log)
     found.sort(key=lambda incident: (incident.opened, incident.id))
     cases = [case_facts(store, config, incident, now) for incident in found]
-    unmatched = store.cases.unmatched_alerts(MOST_UNMATCHED)
     return SpanReport(
         head=_head("span", now),
         since=since,
         until=until,
         models=tuple(model_facts(store, config, model, since) for model in config.watched),
         incidents=tuple(cases),
-        unmatched_alerts=sum(since <= alert.starts_at < until for alert in unmatched),
+        unmatched_alerts=store.cases.unmatched_count(since, until),
         times=times_of([c for c in cases if since <= c.opened < until and c.model != CANARY]),
         monitoring=tuple(
             _monitoring(store, model, since, until, verdicts.get(model.name, 0))

@@ -43,6 +43,8 @@ _POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'n
 # What begins something in the midst of a line, or at its begin: a list, a heading.
 _MARKDOWN = re.compile(r"([\\`*\[\]|~<>&]|(?<!\w)_|_(?!\w)|^[#+=-]|^\d+(?=[.)](?:\s|$)))")
 _LINE_BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+# What turns the direction of writing round lets a text read as another one.
+_TURNS = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def report(
@@ -138,8 +140,15 @@ def markdown_text(value: Any) -> Markup:
     """
     if isinstance(value, Markup):
         return value
-    text = _LINE_BREAKS.sub(" ", str(value)).encode(errors="replace").decode()
+    text = _LINE_BREAKS.sub(" ", _TURNS.sub("", str(value))).encode(errors="replace").decode()
     return Markup(_MARKDOWN.sub(_escaped, text))  # noqa: S704 - it is escaped right here
+
+
+def _straight(value: Any) -> Any:
+    """A value for HTML, whose text is read in the order in which it is written."""
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return _TURNS.sub("", value)
 
 
 def _escaped(match: re.Match[str]) -> str:
@@ -149,7 +158,7 @@ def _escaped(match: re.Match[str]) -> str:
     return named.get(text, f"&#x200b;{text}" if text.isdigit() else "\\" + text)
 
 
-def _environment(finalize: Callable[[Any], Any] | None) -> Environment:
+def _environment(finalize: Callable[[Any], Any]) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -179,4 +188,4 @@ def _environment(finalize: Callable[[Any], Any] | None) -> Environment:
 
 
 _MARKDOWN_PAGES = _environment(markdown_text)
-_HTML_PAGES = _environment(None)
+_HTML_PAGES = _environment(_straight)

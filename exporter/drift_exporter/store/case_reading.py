@@ -82,6 +82,14 @@ def unmatched_alerts(connection: Connection, limit: int) -> list[Alert]:
     return [alert_of(row) for row in connection.execute(query.limit(limit))]
 
 
+def unmatched_count(connection: Connection, since: float, until: float) -> int:
+    """How many alerts that began in a span belong to no incident."""
+    t = tables.alerts.c
+    began = (t.starts_at >= since) & (t.starts_at < until)
+    query = select(func.count()).where(t.incident_id.is_(None) & began)
+    return int(connection.execute(query).scalar_one())
+
+
 def action(connection: Connection, action_id: int) -> Action | None:
     """The action of an id."""
     row = _one(connection, select(tables.actions), tables.actions.c.id, action_id)

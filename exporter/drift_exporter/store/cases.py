@@ -74,6 +74,11 @@ class Cases:
         with self._database.reading("read the alerts without an incident") as connection:
             return case_reading.unmatched_alerts(connection, limit)
 
+    def unmatched_count(self, since: float, until: float) -> int:
+        """How many alerts that began in a span belong to no incident."""
+        with self._database.reading("count the alerts without an incident") as connection:
+            return case_reading.unmatched_count(connection, since, until)
+
     def action(self, action_id: int) -> Action | None:
         """The action of an id."""
         with self._database.reading(f"read action {action_id}") as connection:
