@@ -1,6 +1,7 @@
 """What a window is compared with: its own past, in whole days, that it never overlaps."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from drift_exporter.checking import check
 from drift_exporter.checking.baseline import ALL_ROWS, Baseline, mixed_counts
+from drift_exporter.checking.explain import explain
 from drift_exporter.checking.job import Job
 from drift_exporter.checking.judging import judge_window, stored_counts
 from drift_exporter.counts import SliceKey, Vector
@@ -362,3 +364,20 @@ def test_scores_are_against_the_past(store: Store) -> None:
     missing = past[5] / past[:8].sum()
     assert found.thresholds["missing_ratio", "warning"][0] == pytest.approx(missing + 0.1)
     assert {str(v.state) for v in found.verdicts} == {"ok"}
+
+
+@pytest.mark.parametrize("kind", ["data", "rolling", "seasonal"])
+def test_a_closer_look_compares_with_the_same(store: Store, kind: str) -> None:
+    """The bins of a column add up to the score that is shown, whatever the reference is."""
+    slices = drawn(MONDAY, NOON, ages=day_and_night)
+    data = {"kind": kind, "url": "reference.parquet"}
+    made = job(store, reference=data if kind == "data" else {"kind": kind, "span": "14d"})
+    keep(made, slices, MONDAY, NOON)
+    judged = judge_window(made, "1h", NOON - HOUR, NOON, stored_counts(made, NOON - HOUR, NOON))
+    snapshot = replace(check.empty_snapshot(made), windows=(judged,))
+
+    found = explain(made, snapshot, "age")
+
+    assert found is not None
+    (window,) = found.windows
+    assert window.psi == pytest.approx(judged.scores["psi"][made.profile.layout.index["age"]])

@@ -1,10 +1,11 @@
 """A feature looked at closer: the windows that were judged, their slices added up again.
 
-Knows job, snapshot and store; never a page. Reads the slices of all rows alone: what segments
-say is in the snapshot.
+Knows job, snapshot and store; never a page. What segments say is in the snapshot.
 """
 
-from drift_exporter.checking.check import Job
+from drift_exporter.checking.baseline import ALL_ROWS
+from drift_exporter.checking.job import Job
+from drift_exporter.checking.judging import stored_counts
 from drift_exporter.snapshot import Snapshot
 from drift_exporter.verdicts.detail import FeatureDetail, feature_detail
 
@@ -20,15 +21,10 @@ def explain(job: Job, snapshot: Snapshot, feature: str) -> FeatureDetail | None:
     layout = job.profile.layout
     if feature not in layout.index:
         return None
-    windows = {}
+    windows, references = {}, {}
     for window in snapshot.windows:
-        sums = job.store.sum_slices(
-            job.model.name,
-            job.profile.bins_hash,
-            job.model.slice_seconds,
-            window.start,
-            window.end,
-            segment_by="",
-        )
-        windows[window.window] = sums.get(("", ""), layout.zeros())
-    return feature_detail(job.profile, feature, windows)
+        counts = stored_counts(job, window.start, window.end)
+        baseline = job.baselines.of_window(window.start, counts.slot_rows, job.slotted)
+        windows[window.window] = counts.sums.get(ALL_ROWS, layout.zeros())
+        references[window.window] = baseline.counts[ALL_ROWS]
+    return feature_detail(job.profile, feature, windows, references)

@@ -5,6 +5,7 @@ Pure: counts in, shares and contributions out. Knows no store, page or clock.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -60,12 +61,17 @@ class FeatureDetail:
     """Why the column has its kind."""
 
     reference_rows: int
-    """Rows of the reference that came with the column."""
+    """Rows of the profile that came with the column."""
 
     windows: tuple[WindowDetail, ...]
 
 
-def feature_detail(profile: Profile, name: str, windows: Mapping[str, Vector]) -> FeatureDetail:
+def feature_detail(
+    profile: Profile,
+    name: str,
+    windows: Mapping[str, Vector],
+    references: Mapping[str, Vector] = MappingProxyType({}),
+) -> FeatureDetail:
     """A feature in detail.
 
     Parameters
@@ -76,6 +82,9 @@ def feature_detail(profile: Profile, name: str, windows: Mapping[str, Vector]) -
         A feature of the profile.
     windows
         Counts of all rows by window, each of shape ``(cells,)``.
+    references
+        What windows were compared with, of the same shape; the profile's own counts where a
+        window has none here.
 
     Raises
     ------
@@ -84,13 +93,17 @@ def feature_detail(profile: Profile, name: str, windows: Mapping[str, Vector]) -
     """
     at = profile.layout.index[name]
     feature = profile.features[at]
-    reference = _bins_of(profile, profile.counts, at)
     return FeatureDetail(
         feature=name,
         why=feature.why,
-        reference_rows=int(reference.sum()),
+        reference_rows=int(_bins_of(profile, profile.counts, at).sum()),
         windows=tuple(
-            _window(feature, window, reference, _bins_of(profile, counts, at))
+            _window(
+                feature,
+                window,
+                _bins_of(profile, references.get(window, profile.counts), at),
+                _bins_of(profile, counts, at),
+            )
             for window, counts in windows.items()
         ),
     )
