@@ -280,6 +280,35 @@ def test_backfill_writes_calibrated_thresholds(folder: Path) -> None:
     assert not {0.1, 0.25} & set(wanted.values())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "first", "last", "warned"),
+    [
+        pytest.param([f"--from={FROM}", f"--to={TO}"], END, END, True, id="the span"),
+        pytest.param([f"--from={FROM}", "--to=2026-01-22"], END, END + 600, True, id="the future"),
+        pytest.param(["--from=2026-01-19"], BEGIN, END - 3 * HOUR + 600, False, id="by default"),
+    ],
+)
+def test_backfill_writes_nothing_of_the_future(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    first: int,
+    last: int,
+    warned: bool,
+) -> None:
+    """The last run of a daily model does not hold beyond the span or the present: Prometheus would
+    refuse what it scrapes until then."""
+    configure(folder, "")
+    config = folder / "drift.yml"
+    config.write_text(config.read_text().replace("interval: 30m", "interval: 1d"))
+    monkeypatch.setattr("time.time", lambda: END + 700.0)
+    done = called(folder, "backfill", *arguments)
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("#")]
+    times = [int(line.rsplit(" ", 1)[1]) for line in lines]
+    assert (min(times), max(times)) == (first, last)
+    assert ("three hours" in done.stderr) is warned
+
+
 def limits(text: str) -> dict[tuple[str, ...], float]:
     """Thresholds of PSI in an exposition, by their labels but those of the target."""
     return {
