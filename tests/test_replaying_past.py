@@ -332,3 +332,34 @@ def test_replay_says_what_it_judged_by(folder: Path) -> None:
     calm = called(folder, "replay", f"--from={FROM}", "--to=2026-01-20T12:00Z").stdout
     assert calm.startswith(said)
     assert "No alert would have fired." in calm
+
+
+@pytest.mark.parametrize("more", ["", CALIBRATED], ids=["fixed", "calibrated"])
+def test_a_wide_step_replays_a_model_of_that_interval(folder: Path, more: str) -> None:
+    """Looked at every four hours, a model that runs every half hour is never stale, a calm morning
+    is silent and a drift of half a day is told."""
+    configure(folder, more)
+    calm = called(folder, "replay", "--from=2026-01-19", "--to=2026-01-20T12:00Z", "--step=4h")
+    assert "No alert would have fired." in calm.stdout
+    drifted = called(folder, "replay", "--from=2026-01-19", f"--to={TO}", "--step=4h").stdout
+    assert "feature=age" in drifted
+    assert "Stale" not in drifted
+    assert "Outdated" not in drifted
+
+
+def test_a_wide_step_leaves_no_hole(folder: Path) -> None:
+    """A score holds from one run to the next, however far apart they are."""
+    configure(folder, "")
+    text = called(folder, "backfill", f"--from={FROM}", f"--to={TO}", "--step=8h").stdout
+    score = [line for line in text.splitlines() if line.startswith("modeldrift_feature_psi{")]
+    times = sorted({int(line.rsplit(" ", 1)[1]) for line in score})
+    assert times == list(range(BEGIN + 8 * HOUR, END + 1, 300))
+
+
+def test_a_wide_step_is_not_for_rules_of_your_own(folder: Path) -> None:
+    """Rules that wait for half an hour would fire on one run of two hours."""
+    configure(folder, "")
+    own = folder / "rules.yml"
+    own.write_text("groups: []")
+    done = called(folder, "replay", f"--from={FROM}", "--step=2h", f"--rules={own}", code=1)
+    assert "model 'credit': --step is above its interval of 30m" in done.output

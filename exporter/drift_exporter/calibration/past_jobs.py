@@ -19,6 +19,7 @@ from drift_exporter.errors import CalibrationError, StoreError
 from drift_exporter.profiles.current import profile_of
 from drift_exporter.reading.opening import open_source
 from drift_exporter.reading.source import Progress
+from drift_exporter.rules.alerts import Pace
 from drift_exporter.snapshot import Snapshot
 from drift_exporter.statistics.calibration import Method
 from drift_exporter.store import Store, open_store
@@ -54,6 +55,9 @@ class Past:
     step_seconds: int
     """From run to run."""
 
+    pace_seconds: float
+    """Interval of the runs that rules must be made for: the model's, or a wider step."""
+
     thresholds: str
     """Where the thresholds that it is judged by come from, in a line."""
 
@@ -62,7 +66,13 @@ class Past:
 
     def runs(self) -> Iterator[tuple[int, Snapshot]]:
         """Every run of ``(start, end]``."""
-        return runs(self.job, self.start, self.end, self.step_seconds)
+        wait = int(Pace(self.pace_seconds).two_runs_seconds)
+        for at, found in runs(self.job, self.start, self.end, self.step_seconds):
+            known = found.calibration
+            if known is not None and self.pace_seconds > self.job.interval_seconds:
+                # Rules of this pace wait longer, and are not outdated for that.
+                known = replace(known, for_seconds=wait)
+            yield at, replace(found, calibration=known)
 
 
 @contextmanager
@@ -81,10 +91,12 @@ def past_to_judge(
             needed = needed_from(model, start)
             job = stack.enter_context(past_job(look, model, needed, end, counting))
         step = _step(job, step_seconds)
+        wider = step_seconds is not None and step_seconds > job.interval_seconds
+        pace = step if wider else job.interval_seconds
         start, end, notes = _known(look, job, start, end, step)
         with work(f"calibrating {model.name}") as told:
             job, thresholds = as_of(job, start, told)
-        yield Past(job, start, end, step, f"{model.name}: thresholds {thresholds}", notes)
+        yield Past(job, start, end, step, pace, f"{model.name}: thresholds {thresholds}", notes)
 
 
 @contextmanager

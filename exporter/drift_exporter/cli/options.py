@@ -52,7 +52,10 @@ HISTORY = click.option(
 SINCE = click.option("--from", "since", required=True, help="Begin of the past span (ISO 8601).")
 UNTIL = click.option("--to", "until", default=None, help="Its end (ISO 8601), by default now.")
 STEP = click.option(
-    "--step", default=None, help="From run to run, such as 1h; by default the model's own pace."
+    "--step",
+    default=None,
+    help="From run to run, such as 1h; by default the model's own pace. A wider one is quicker: "
+    "the model is looked at as if that were its interval.",
 )
 MODEL = click.option("--model", default=None, help="Only this model of the config.")
 
