@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from drift_exporter.calibration.calibrating import calibrated, history_of, self_tested
+from drift_exporter.calibration.chosen import in_force
 from drift_exporter.calibration.hindsight import judged
 from drift_exporter.calibration.lookback import (
     LookedBack,
-    in_force,
     look_back,
     made_anew,
     put_off,
@@ -371,15 +371,15 @@ def test_a_stopped_look_back_goes_on(store: Store) -> None:
 def test_a_calibration_is_in_force_once_it_is_stored(store: Store) -> None:
     """What was recorded last is what the next start uses; until then independent rows."""
     made = counted(store, 0)
-    assert in_force(made) is None
+    assert in_force(made, NOW) is None
     first = replace(made.promise, created=1.0)
     second = replace(made.promise, created=2.0)
     for one in (first, second):
         store.record_calibration("credit", one.bins_hash, one.created, one.to_json())
 
-    assert in_force(made) == second
+    assert in_force(made, NOW) == second
     assert [when for when, _, _ in store.calibrations("credit", 9)] == [2.0, 1.0]
-    assert in_force(job(store, thresholds={})) is None, "fixed thresholds need none"
+    assert in_force(job(store, thresholds={}), NOW) is None, "fixed thresholds need none"
 
 
 def other_bins() -> Profile:
@@ -395,7 +395,7 @@ def test_other_bins_drop_the_calibration(store: Store) -> None:
     made = counted(store, 0)
     store.record_calibration("credit", made.profile.bins_hash, 1.0, made.promise.to_json())
 
-    assert in_force(job(store, of=other_bins(), thresholds="calibrated")) is None
+    assert in_force(job(store, of=other_bins(), thresholds="calibrated"), NOW) is None
 
 
 def file_job(store: Store, path: Path, **settings: object) -> Job:
@@ -412,7 +412,7 @@ def test_a_file_is_used_as_it_is(store: Store, tmp_path: Path) -> None:
     store.record_calibration("credit", made.profile.bins_hash, 1.0, made.promise.to_json())
     keep(made, QUIET, MONDAY - DAY, NOW)
 
-    assert in_force(made) == reviewed
+    assert in_force(made, NOW) == reviewed
     ready = replace(made, calibration=reviewed)
     assert not wanted(ready, NOW)
     tested, _ = looked(ready, NOW + 2 * DAY)
@@ -446,7 +446,7 @@ def test_a_wrong_file_is_named(
         path.write_bytes(text.encode() if isinstance(text, str) else text)
 
     with pytest.raises(CalibrationError, match=message) as error:
-        in_force(made)
+        in_force(made, NOW)
     assert str(error.value).startswith(str(path))
 
 
@@ -482,7 +482,7 @@ def test_a_file_for_another_config_is_refused(
     path.write_text(counted(store, 0, **made_for).promise.to_json())
 
     with pytest.raises(CalibrationError, match=message) as error:
-        in_force(file_job(store, path, **settings))
+        in_force(file_job(store, path, **settings), NOW)
     assert str(error.value).startswith(f"{path}: not made for model 'credit'")
 
 
@@ -492,7 +492,7 @@ def test_a_file_of_all_thresholds_serves_some(store: Store, tmp_path: Path) -> N
     path.write_text(counted(store, 0, **REGIONS).promise.to_json())
     rates = {**REGIONS, "thresholds": {"missing_ratio": "calibrated"}}
 
-    found = in_force(file_job(store, path, **rates))
+    found = in_force(file_job(store, path, **rates), NOW)
 
     assert found is not None
     assert found.budget_per_90_days == 1
@@ -505,7 +505,7 @@ def test_a_file_for_another_pace_is_refused(store: Store, tmp_path: Path) -> Non
     made = replace(file_job(store, path), interval_seconds=3600.0)
 
     with pytest.raises(CalibrationError) as error:
-        in_force(made)
+        in_force(made, NOW)
     # Two runs are the interval and a slack of 5 minutes.
     assert "interval was 900, is 3600; for was 1200, is 3960; keep" in str(error.value)
     assert str(error.value).count(" for was ") == 1
@@ -516,7 +516,7 @@ def test_a_file_may_have_more_windows(store: Store, tmp_path: Path) -> None:
     path = tmp_path / "reviewed.json"
     path.write_text(counted(store, 0, windows=["30m", "1h", "4h", "24h"]).promise.to_json())
 
-    found = in_force(file_job(store, path))
+    found = in_force(file_job(store, path), NOW)
 
     assert found is not None
     assert (list(found.windows), found.leading_window) == (["1h", "4h"], "1h")

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from drift_exporter.calibration.lookback import in_force, look_back, put_off, wanted
+from drift_exporter.calibration.chosen import in_force
+from drift_exporter.calibration.lookback import look_back, put_off, wanted
 from drift_exporter.changes import verdict_changes
 from drift_exporter.checking import check
 from drift_exporter.config import Config, ModelConfig
@@ -210,7 +211,7 @@ class Jobs:
 
     def _job(self, held: _Held, profile: Profile) -> check.Job:
         job = check.Job(held.model, profile, self._source(held), self._store, held.interval_seconds)
-        job = replace(job, calibration=in_force(job))
+        job = replace(job, calibration=in_force(job, time.time()))
         self._taken(held.model, profile)
         return job
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from drift_exporter.calibration.chosen import in_force, in_force_then
 from drift_exporter.calibration.hindsight import fill, judged
-from drift_exporter.calibration.lookback import in_force, made_anew
+from drift_exporter.calibration.lookback import made_anew
 from drift_exporter.checking.job import Job
 from drift_exporter.config import Config, ModelConfig
 from drift_exporter.cron import longest_gap_seconds
@@ -120,7 +121,7 @@ def past_job(
         job = Job(model, profile, source, store, gap)
         if look.store_url is None:
             fill(job, start, end, max(look.now, end), progress=progress)
-        calibration = in_force(job)
+        calibration = in_force(job, look.now)
         yield replace(job, calibration=calibration)
     finally:
         source.close()
@@ -130,18 +131,20 @@ def past_job(
 def as_of(job: Job, at: int, progress: Progress = lambda _: None) -> tuple[Job, str]:
     """The job with its thresholds at a time, and where they come from.
 
-    Where neither the config's file nor the store has a calibration, the past before is calibrated
-    on.
+    They are of the config's file, else of the newest stored calibration of that time that was made
+    for this config; where there is none, the past before is calibrated on.
 
     Raises
     ------
     DriftExporterError
-        If the past cannot be calibrated.
+        If the past cannot be calibrated or the store not be read.
     """
     if not job.model.calibrates:
         return job, "fixed"
+    file = job.model.calibration.file
+    if file is None:
+        job = replace(job, calibration=in_force_then(job, at))
     if job.calibration is not None:
-        file = job.model.calibration.file
         origin = (
             f"stored on {_when(job.calibration.created)}" if file is None else f"from file {file}"
         )
@@ -149,7 +152,10 @@ def as_of(job: Job, at: int, progress: Progress = lambda _: None) -> tuple[Job, 
         return job, f"{origin}, {analytic}" if analytic else origin
     job = replace(job, calibration=made_anew(job, at, progress))
     days = round(job.promise.leading.history_days, 1)
-    return job, _analytic(job) or f"calibrated on {days:g} days before {_when(at)}"
+    made = _analytic(job) or f"calibrated on {days:g} days before {_when(at)}"
+    if job.store.calibrations(job.model.name, 1):
+        made += "; no stored calibration of before was made for this config"
+    return job, made
 
 
 def runs(

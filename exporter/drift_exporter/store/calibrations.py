@@ -3,6 +3,8 @@
 Knows models, bins and texts; knows not what is in the text.
 """
 
+from collections.abc import Iterator
+
 from sqlalchemy import Connection, insert, select
 
 from drift_exporter.store import tables
@@ -14,12 +16,15 @@ def record(connection: Connection, model: str, bins_hash: str, created: float, b
     connection.execute(insert(tables.calibrations).values(values))
 
 
-def newest(connection: Connection, model: str, bins_hash: str) -> tuple[float, str] | None:
-    """When the newest calibration over these bins was made, and its text."""
+def made_by(connection: Connection, model: str, bins_hash: str, at: float) -> Iterator[str]:
+    """Texts of the calibrations over these bins that were made by a time, the newest first."""
     t = tables.calibrations.c
-    query = select(t.created, t.body).where(t.model == model, t.bins_hash == bins_hash)
-    row = connection.execute(query.order_by(t.id.desc()).limit(1)).one_or_none()
-    return None if row is None else (row.created, row.body)
+    query = select(t.body).where(t.model == model, t.bins_hash == bins_hash, t.created <= at)
+    # One by one: most who ask want the first alone, and they are long.
+    streaming = connection.execution_options(yield_per=1)
+    with streaming.execute(query.order_by(t.id.desc())) as rows:
+        for row in rows:
+            yield row.body
 
 
 def latest(connection: Connection, model: str, limit: int) -> list[tuple[float, str, str]]:

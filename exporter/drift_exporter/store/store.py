@@ -192,10 +192,10 @@ class Store:
         with self._database.writing(f"record the calibration of model {model!r}") as connection:
             calibrations.record(connection, model, bins_hash, created, body)
 
-    def calibration(self, model: str, bins_hash: str) -> tuple[float, str] | None:
-        """When the newest calibration over these bins was made, and its text."""
-        with self._database.reading(f"read the calibration of model {model!r}") as connection:
-            return calibrations.newest(connection, model, bins_hash)
+    def calibrations_by(self, model: str, bins_hash: str, at: float) -> Iterator[str]:
+        """Texts of the calibrations over these bins that were made by a time, the newest first."""
+        with self._database.reading(f"read the calibrations of model {model!r}") as connection:
+            yield from calibrations.made_by(connection, model, bins_hash, at)
 
     def calibrations(self, model: str, limit: int) -> list[tuple[float, str, str]]:
         """The newest calibrations of a model first: when, over which bins, and the text."""
