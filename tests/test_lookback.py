@@ -79,6 +79,8 @@ def known(made: Job, age_days: float, method: Method, *, tested: float | None) -
         pytest.param(
             29, {"calibration": {"every": "1d"}}, 1.0, Method.HISTORY, 0.1, True, id="daily"
         ),
+        pytest.param(29, {}, -9.0, Method.HISTORY, 0.1, True, id="made by a clock that was ahead"),
+        pytest.param(29, {}, 1.0, Method.HISTORY, -9.0, True, id="tested by such a clock"),
         pytest.param(29, {"thresholds": {}}, None, None, None, False, id="fixed thresholds"),
         pytest.param(
             1, {"thresholds": {}, "reference": "rolling"}, None, None, None, True,
@@ -380,6 +382,27 @@ def test_a_calibration_is_in_force_once_it_is_stored(store: Store) -> None:
     assert in_force(made, NOW) == second
     assert [when for when, _, _ in store.calibrations("credit", 9)] == [2.0, 1.0]
     assert in_force(job(store, thresholds={}), NOW) is None, "fixed thresholds need none"
+
+
+def test_a_clock_that_was_ahead_is_forgotten(store: Store) -> None:
+    """What was calibrated in the future is not in force at a start, is made anew, and what is made
+    then counts."""
+    made = counted(store, 29)
+    for created in (float(NOW - DAY), float(NOW + 30 * DAY)):
+        one = replace(made.promise, created=created)
+        store.record_calibration("credit", one.bins_hash, created, one.to_json())
+    found = in_force(made, NOW)
+    assert found is not None
+    assert found.created == NOW - DAY
+
+    running = known(made, -30.0, Method.HISTORY, tested=-30.0)
+    anew, _ = looked(running, NOW)
+
+    assert anew.recalibrated
+    assert anew.calibration is not None
+    assert anew.calibration.created == NOW
+    after = replace(running, calibration=anew.calibration)
+    assert not wanted(after, NOW)
 
 
 def other_bins() -> Profile:

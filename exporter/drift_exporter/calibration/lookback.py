@@ -149,6 +149,9 @@ def _is_due(job: Job, now: float) -> bool:
     if known is None or is_outdated(job, known):
         return True
     age = now - known.created
+    if age < 0:
+        # The clock was ahead: its rows were the future's, and it would hold until that comes.
+        return True
     if known.leading.method is Method.ANALYTIC:
         days = history_of(job, now).timeline.history_days
         return age >= DAY_SECONDS and days >= LEAST_HISTORY_DAYS
@@ -204,4 +207,4 @@ def _test_is_due(job: Job, now: float) -> bool:
     if known is None or not job.model.calibrates:
         return False
     last = known.self_test.at if known.self_test else known.created
-    return now - last >= DAY_SECONDS
+    return not 0 <= now - last < DAY_SECONDS
