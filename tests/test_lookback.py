@@ -22,7 +22,7 @@ from drift_exporter.calibration.lookback import (
 from drift_exporter.checking import check
 from drift_exporter.checking.job import Job
 from drift_exporter.counts import SliceKey, Vector
-from drift_exporter.errors import CalibrationError, RunStoppedError
+from drift_exporter.errors import CalibrationError, RunStoppedError, StoreError
 from drift_exporter.jobs import Jobs, _Held
 from drift_exporter.metrics.exposition import Exposition
 from drift_exporter.metrics.health import Health
@@ -32,6 +32,7 @@ from drift_exporter.snapshot import Board, Snapshot
 from drift_exporter.statistics.baselines import Kind
 from drift_exporter.statistics.calibration import Method, Shortage
 from drift_exporter.store import Store, open_store
+from drift_exporter.store.case_writing import Writing
 from drift_exporter.verdicts.promise import ModelCalibration, SelfTest, SeriesName, from_json
 from past_counts import AGES, DAY, HOUR, MONDAY, OLDER, SLICE, Ledger, drawn, job, keep, profile
 
@@ -257,9 +258,7 @@ def test_what_is_put_off_is_logged_once(store: Store, caplog: pytest.LogCaptureF
     test = SelfTest(now, 0.0, 28.0, in_sample=False)
     week = replace(made.promise, created=now - 8 * DAY, windows=windows, self_test=test)
     made = replace(made, calibration=week)
-    board, health = Board(), Health("1", "unknown")
-    jobs = Jobs(store, health, board, Exposition(health.registry, 1000), lambda _: lambda _: None)
-    held = jobs._held["credit"] = _Held(made.model, 900.0, made.source, made)
+    jobs, held, board = running(store, made)
     found = []
     for drifting in (drawn(now - 4 * HOUR, now, ages=lambda _: OLDER), {}, {}):
         keep(made, quiet | drifting, now - 30 * DAY, now)
@@ -271,6 +270,41 @@ def test_what_is_put_off_is_logged_once(store: Store, caplog: pytest.LogCaptureF
     assert found == [True, False, False]
     told = [record.getMessage() for record in caplog.records]
     assert told == ["calibration put off until no drift is left", "thresholds calibrated"]
+
+
+def running(store: Store, made: Job) -> tuple[Jobs, _Held, Board]:
+    """A model's jobs that nothing schedules."""
+    board, health = Board(), Health("1", "unknown")
+    exposition = Exposition(health.registry, 10_000)
+    jobs = Jobs(store, health, board, exposition, lambda _: lambda _: None)
+    health.add_model("credit")
+    held = jobs._held["credit"] = _Held(made.model, 900.0, made.source, made)
+    return jobs, held, board
+
+
+def test_what_is_not_audited_is_not_in_force(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A calibration and its audit entry are written together: where the entry cannot be, the model
+    goes on with what it had, and the next look back makes both."""
+    now = int(time.time()) // SLICE * SLICE
+    made = job(store, Ledger(), thresholds="calibrated")
+    keep(made, drawn(now - 29 * DAY, now), now - 30 * DAY, now)
+    jobs, held, _ = running(store, made)
+
+    def full(*_: object) -> int:
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Writing, "audit", full)
+        jobs._look_back(held, Ticket())
+    assert held.job is made
+    assert store.calibrations("credit", 9) == []
+
+    jobs._look_back(held, Ticket())
+    assert held.job is not None
+    assert held.job.calibration == in_force(made, time.time())
+    assert held.job.calibration is not None
+    (entry,) = store.cases.audit()
+    assert (entry.kind, entry.subject) == ("calibrated", "model/credit")
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from drift_exporter.reading.source import Progress, Source
 from drift_exporter.scheduler import Scheduler, Ticket
 from drift_exporter.snapshot import Board, Run, Snapshot
 from drift_exporter.store import Store
+from drift_exporter.verdicts.promise import ModelCalibration
 
 log = logging.getLogger(__name__)
 
@@ -265,25 +266,8 @@ class Jobs:
             if not ticket.finish() or self._held.get(model.name) is not held:
                 return
             if found.calibration is not None:
-                made = found.calibration
-                self._store.record_calibration(
-                    model.name, made.bins_hash, made.created, made.to_json()
-                )
-                held.job = replace(job, calibration=made)
-                if found.recalibrated:
-                    leading = made.leading
-                    self.audit(
-                        now,
-                        "calibrated",
-                        model.name,
-                        {
-                            "method": str(leading.method),
-                            "reason": str(leading.reason or ""),
-                            "history_days": leading.history_days,
-                            "neg_log10_alpha": leading.neg_log10_alpha,
-                            "budget_per_90_days": made.budget_per_90_days,
-                        },
-                    )
+                self._record(found.calibration, model.name, now, anew=found.recalibrated)
+                held.job = replace(job, calibration=found.calibration)
         except RunStoppedError:
             return
         except DriftExporterError as error:
@@ -303,6 +287,24 @@ class Jobs:
                     "neg_log10_alpha": round(leading.neg_log10_alpha, 2),
                 },
             )
+
+    def _record(self, made: ModelCalibration, model: str, now: float, *, anew: bool) -> None:
+        """Keep a calibration; a new one with its audit entry, or not at all."""
+        kept = (model, made.bins_hash, made.created, made.to_json())
+        if not anew:
+            self._store.record_calibration(*kept)
+            return
+        leading = made.leading
+        body = {
+            "method": str(leading.method),
+            "reason": str(leading.reason or ""),
+            "history_days": leading.history_days,
+            "neg_log10_alpha": leading.neg_log10_alpha,
+            "budget_per_90_days": made.budget_per_90_days,
+        }
+        with self._store.cases.writing(f"record the calibration of model {model!r}") as tx:
+            tx.calibration(*kept)
+            tx.audit(now, "drift-exporter", "calibrated", f"model/{model}", body)
 
     def _tell_put_off(self, held: _Held, waits: bool) -> None:
         if waits and not held.put_off:
