@@ -1,8 +1,8 @@
 """The look back: what is due when, what it changes, and that its thresholds keep their word."""
 
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from drift_exporter.jobs import Jobs, _Held
 from drift_exporter.metrics.exposition import Exposition
 from drift_exporter.metrics.health import Health
 from drift_exporter.profile import NumericBins, Profile
+from drift_exporter.reading.source import Counted
 from drift_exporter.scheduler import Ticket
 from drift_exporter.snapshot import Board, Snapshot
 from drift_exporter.statistics.baselines import Kind
@@ -305,6 +306,61 @@ def test_what_is_not_audited_is_not_in_force(store: Store, monkeypatch: pytest.M
     assert held.job.calibration is not None
     (entry,) = store.cases.audit()
     assert (entry.kind, entry.subject) == ("calibrated", "model/credit")
+
+
+@dataclass
+class Meanwhile(Ledger):
+    """A source that something happens beside while it is read."""
+
+    happens: Callable[[], object] = object
+
+    def count(self, *what: Any, **more: Any) -> Counted:
+        """Count, while it happens."""
+        self.happens()
+        return super().count(*what, **more)
+
+
+@pytest.mark.parametrize("during_run", [False, True], ids=["after a run", "during a run"])
+def test_what_was_calibrated_is_shown_at_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch, during_run: bool
+) -> None:
+    """Thresholds and verdicts are those of the new calibration, not first after the next run; what
+    changed by that is in the audit log."""
+    monkeypatch.setattr("time.time", lambda: NOW + 10.0)
+    restless = drawn(MONDAY - DAY, NOW, ages=lambda at: OLDER if at // DAY % 2 else AGES)
+    source = Meanwhile(restless)
+    made = job(store, source, thresholds="calibrated")
+    keep(made, restless, MONDAY - DAY, NOW - HOUR)
+    jobs, held, board = running(store, made)
+    jobs._run(held, Ticket())
+    first = board.get("credit")
+    if during_run:
+        source.happens = lambda: jobs._look_back(held, Ticket())
+        jobs._run(held, Ticket())
+    else:
+        jobs._look_back(held, Ticket())
+
+    shown = board.get("credit")
+    assert first is not None
+    assert shown is not None
+    assert held.job is not None
+    assert held.job.calibration is not None
+    assert shown.calibration is not None
+    assert shown.calibration.created == held.job.calibration.created
+    assert shown.last_run is not None
+    assert shown.last_run.success
+    judged_anew = check.restore(held.job)
+    for window, expected, before in zip(
+        shown.windows, judged_anew.windows, first.windows, strict=True
+    ):
+        limits = ("psi", "warning")
+        assert np.array_equal(window.thresholds[limits], expected.thresholds[limits])
+        assert window.thresholds[limits][0] > before.thresholds[limits][0]
+        assert window.verdicts == expected.verdicts
+    states = [[str(v.state) for v in w.verdicts] for w in (first.windows[0], shown.windows[0])]
+    assert states == [["warning", "ok"], ["ok", "ok"]]
+    kinds = [entry.kind for entry in store.cases.audit()]
+    assert kinds == ["verdict_changed", "calibrated", "verdict_changed"]
 
 
 @pytest.mark.parametrize(

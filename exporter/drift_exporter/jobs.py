@@ -5,9 +5,10 @@ A model's failure is its own: it is counted, logged, kept and shown, and the oth
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from drift_exporter.calibration.chosen import in_force
@@ -58,6 +59,9 @@ class _Held:
     job: check.Job | None = None
     put_off: bool = False
     """Whether a calibration waits for the end of a drift."""
+
+    publishing: threading.Lock = field(default_factory=threading.Lock)
+    """Held where a run or a look back publishes, so that neither undoes the other."""
 
 
 class Jobs:
@@ -267,7 +271,12 @@ class Jobs:
                 return
             if found.calibration is not None:
                 self._record(found.calibration, model.name, now, anew=found.recalibrated)
-                held.job = replace(job, calibration=found.calibration)
+                with held.publishing:
+                    held.job = replace(job, calibration=found.calibration)
+                    snapshot = self._judged_anew(held.job, self._before(held))
+                    self._audit_changes(held, snapshot, now)
+                    self._board.publish(snapshot)
+                self._publish()
         except RunStoppedError:
             return
         except DriftExporterError as error:
@@ -318,12 +327,12 @@ class Jobs:
     def _run(self, held: _Held, ticket: Ticket) -> None:
         name, now = held.model.name, time.time()
         self._health.runs.labels(name).inc()
-        before = self._before(held)
+        before, job = self._before(held), held.job
         try:
-            if held.job is None:
-                held.job = self._job(held, self._profile(held, now))
+            if job is None:
+                job = held.job = self._job(held, self._profile(held, now))
             snapshot, keep = check.run(
-                held.job, before, now, ticket.stopped, time.monotonic, self._store_failed
+                job, before, now, ticket.stopped, time.monotonic, self._store_failed
             )
         except RunStoppedError:
             return
@@ -333,15 +342,38 @@ class Jobs:
         # From here on the run is not given up any more; a late one changes nothing.
         if not ticket.finish() or self._held.get(name) is not held:
             return
-        failed_before = self._writes_failed
-        changed = verdict_changes(before, snapshot)
+        with held.publishing:
+            failed_before = self._writes_failed
+            if held.job is None or held.job is job:
+                self._audit_changes(held, snapshot, now)
+                keep()
+            else:
+                # Calibrated during the run: only the new thresholds are told of.
+                keep()
+                snapshot = self._judged_anew(held.job, snapshot)
+                self._audit_changes(held, snapshot, now)
+            if self._writes_failed == failed_before:
+                self._health.store_writable.set(1)
+            self._finished(snapshot)
+
+    def _judged_anew(self, job: check.Job, snapshot: Snapshot) -> Snapshot:
+        """What was found, by the thresholds that are in force now."""
+        try:
+            found = check.restore(job)
+        except StoreError as error:
+            self._store_failed(error)
+            return snapshot
+        snapshot = replace(snapshot, calibration=found.calibration)
+        # Where a run could not be stored, what is stored is older than what is shown.
+        if _ends(found) == _ends(snapshot):
+            snapshot = replace(snapshot, windows=found.windows)
+        return snapshot
+
+    def _audit_changes(self, held: _Held, snapshot: Snapshot, now: float) -> None:
+        changed = verdict_changes(self._before(held), snapshot)
         if changed is not None:
             # Before the scores: what is shown was written down, at worst twice.
-            self.audit(now, "verdict_changed", name, changed)
-        keep()
-        if self._writes_failed == failed_before:
-            self._health.store_writable.set(1)
-        self._finished(snapshot)
+            self.audit(now, "verdict_changed", snapshot.model, changed)
 
     def _before(self, held: _Held) -> Snapshot:
         known = self._board.get(held.model.name)
@@ -420,3 +452,7 @@ class Jobs:
         self._writes_failed += 1
         self._health.store_writable.set(0)
         log.error("store not written, scores are kept in memory", extra={"err": str(error)})
+
+
+def _ends(snapshot: Snapshot) -> list[tuple[str, int]]:
+    return [(window.window, window.end) for window in snapshot.windows]
