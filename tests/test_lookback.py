@@ -474,6 +474,31 @@ def test_a_calibration_is_in_force_once_it_is_stored(store: Store) -> None:
     assert in_force(job(store, thresholds={}), NOW) is None, "fixed thresholds need none"
 
 
+@pytest.mark.parametrize(
+    "body",
+    ['{"format_version": 99}', '{"format_version": 1}', "no JSON"],
+)
+def test_a_stored_calibration_that_cannot_be_read_stops_nothing(
+    store: Store, caplog: pytest.LogCaptureFixture, body: str
+) -> None:
+    """Another release may have written it: it is told of, what was calibrated before holds, and
+    without that the model is calibrated anew."""
+    made = counted(store, 29)
+    bins = made.profile.bins_hash
+    store.record_calibration("credit", bins, 2.0, body)
+
+    assert in_force(made, NOW) is None
+    assert caplog.messages == ["stored calibration not used"]
+    assert wanted(made, NOW)
+    with pytest.raises(CalibrationError):
+        from_json(body)
+
+    before = replace(made.promise, created=1.0)
+    store.record_calibration("credit", bins, before.created, before.to_json())
+    store.record_calibration("credit", bins, 3.0, body)
+    assert in_force(made, NOW) == before
+
+
 def test_a_clock_that_was_ahead_is_forgotten(store: Store) -> None:
     """What was calibrated in the future is not in force at a start, is made anew, and what is made
     then counts."""
