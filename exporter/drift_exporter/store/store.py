@@ -188,7 +188,10 @@ class Store:
             return history.read_psi(connection, model, window, (since, until), most)
 
     def record_calibration(self, model: str, bins_hash: str, created: float, body: str) -> None:
-        """Append a calibration of a model over these bins, as the text that it wrote."""
+        """Keep a calibration of a model over these bins, as the text that it wrote.
+
+        One that was made at the same time is the same, tested anew: the text takes its place.
+        """
         with self._database.writing(f"record the calibration of model {model!r}") as connection:
             calibrations.record(connection, model, bins_hash, created, body)
 
@@ -212,7 +215,7 @@ class Store:
         now
             Seconds since the epoch.
         retention_seconds
-            Age from which slices, runs and scores go.
+            Age from which slices, runs and scores go, and calibrations that were followed then.
         max_bytes
             Size above which the oldest go before their time.
         keep_since
