@@ -500,13 +500,14 @@ def test_an_alert_that_was_forgotten_is_kept_anew(store: Store) -> None:
 
 
 def test_calibrations(store: Store) -> None:
-    """The newest calibration over the bins counts; those of a model come newest first."""
-    assert store.calibration("churn", "abc") is None
+    """Those over the bins of a time come newest first, and so do those of a model."""
+    assert list(store.calibrations_by("churn", "abc", 9.0)) == []
     for at, bins in ((1.5, "abc"), (2.5, "def"), (3.5, "abc")):
         store.record_calibration("churn", bins, at, json.dumps({"at": at}))
 
-    assert store.calibration("churn", "abc") == (3.5, '{"at": 3.5}')
-    assert store.calibration("fraud", "abc") is None
+    assert list(store.calibrations_by("churn", "abc", 3.5)) == ['{"at": 3.5}', '{"at": 1.5}']
+    assert list(store.calibrations_by("churn", "abc", 3.4)) == ['{"at": 1.5}']
+    assert list(store.calibrations_by("fraud", "abc", 9.0)) == []
     assert store.calibrations("churn", 2) == [
         (3.5, "abc", '{"at": 3.5}'),
         (2.5, "def", '{"at": 2.5}'),

@@ -1,8 +1,8 @@
 """The look back: what is due when, what it changes, and that its thresholds keep their word."""
 
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from drift_exporter.calibration.calibrating import calibrated, history_of, self_tested
+from drift_exporter.calibration.chosen import in_force
 from drift_exporter.calibration.hindsight import judged
 from drift_exporter.calibration.lookback import (
     LookedBack,
-    in_force,
     look_back,
     made_anew,
     put_off,
@@ -22,16 +22,18 @@ from drift_exporter.calibration.lookback import (
 from drift_exporter.checking import check
 from drift_exporter.checking.job import Job
 from drift_exporter.counts import SliceKey, Vector
-from drift_exporter.errors import CalibrationError, RunStoppedError
+from drift_exporter.errors import CalibrationError, RunStoppedError, StoreError
 from drift_exporter.jobs import Jobs, _Held
 from drift_exporter.metrics.exposition import Exposition
 from drift_exporter.metrics.health import Health
 from drift_exporter.profile import NumericBins, Profile
+from drift_exporter.reading.source import Counted
 from drift_exporter.scheduler import Ticket
 from drift_exporter.snapshot import Board, Snapshot
 from drift_exporter.statistics.baselines import Kind
 from drift_exporter.statistics.calibration import Method, Shortage
 from drift_exporter.store import Store, open_store
+from drift_exporter.store.case_writing import Writing
 from drift_exporter.verdicts.promise import ModelCalibration, SelfTest, SeriesName, from_json
 from past_counts import AGES, DAY, HOUR, MONDAY, OLDER, SLICE, Ledger, drawn, job, keep, profile
 
@@ -79,6 +81,8 @@ def known(made: Job, age_days: float, method: Method, *, tested: float | None) -
         pytest.param(
             29, {"calibration": {"every": "1d"}}, 1.0, Method.HISTORY, 0.1, True, id="daily"
         ),
+        pytest.param(29, {}, -9.0, Method.HISTORY, 0.1, True, id="made by a clock that was ahead"),
+        pytest.param(29, {}, 1.0, Method.HISTORY, -9.0, True, id="tested by such a clock"),
         pytest.param(29, {"thresholds": {}}, None, None, None, False, id="fixed thresholds"),
         pytest.param(
             1, {"thresholds": {}, "reference": "rolling"}, None, None, None, True,
@@ -255,9 +259,7 @@ def test_what_is_put_off_is_logged_once(store: Store, caplog: pytest.LogCaptureF
     test = SelfTest(now, 0.0, 28.0, in_sample=False)
     week = replace(made.promise, created=now - 8 * DAY, windows=windows, self_test=test)
     made = replace(made, calibration=week)
-    board, health = Board(), Health("1", "unknown")
-    jobs = Jobs(store, health, board, Exposition(health.registry, 1000), lambda _: lambda _: None)
-    held = jobs._held["credit"] = _Held(made.model, 900.0, made.source, made)
+    jobs, held, board = running(store, made)
     found = []
     for drifting in (drawn(now - 4 * HOUR, now, ages=lambda _: OLDER), {}, {}):
         keep(made, quiet | drifting, now - 30 * DAY, now)
@@ -269,6 +271,96 @@ def test_what_is_put_off_is_logged_once(store: Store, caplog: pytest.LogCaptureF
     assert found == [True, False, False]
     told = [record.getMessage() for record in caplog.records]
     assert told == ["calibration put off until no drift is left", "thresholds calibrated"]
+
+
+def running(store: Store, made: Job) -> tuple[Jobs, _Held, Board]:
+    """A model's jobs that nothing schedules."""
+    board, health = Board(), Health("1", "unknown")
+    exposition = Exposition(health.registry, 10_000)
+    jobs = Jobs(store, health, board, exposition, lambda _: lambda _: None)
+    health.add_model("credit")
+    held = jobs._held["credit"] = _Held(made.model, 900.0, made.source, made)
+    return jobs, held, board
+
+
+def test_what_is_not_audited_is_not_in_force(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A calibration and its audit entry are written together: where the entry cannot be, the model
+    goes on with what it had, and the next look back makes both."""
+    now = int(time.time()) // SLICE * SLICE
+    made = job(store, Ledger(), thresholds="calibrated")
+    keep(made, drawn(now - 29 * DAY, now), now - 30 * DAY, now)
+    jobs, held, _ = running(store, made)
+
+    def full(*_: object) -> int:
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Writing, "audit", full)
+        jobs._look_back(held, Ticket())
+    assert held.job is made
+    assert store.calibrations("credit", 9) == []
+
+    jobs._look_back(held, Ticket())
+    assert held.job is not None
+    assert held.job.calibration == in_force(made, time.time())
+    assert held.job.calibration is not None
+    (entry,) = store.cases.audit()
+    assert (entry.kind, entry.subject) == ("calibrated", "model/credit")
+
+
+@dataclass
+class Meanwhile(Ledger):
+    """A source that something happens beside while it is read."""
+
+    happens: Callable[[], object] = object
+
+    def count(self, *what: Any, **more: Any) -> Counted:
+        """Count, while it happens."""
+        self.happens()
+        return super().count(*what, **more)
+
+
+@pytest.mark.parametrize("during_run", [False, True], ids=["after a run", "during a run"])
+def test_what_was_calibrated_is_shown_at_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch, during_run: bool
+) -> None:
+    """Thresholds and verdicts are those of the new calibration, not first after the next run; what
+    changed by that is in the audit log."""
+    monkeypatch.setattr("time.time", lambda: NOW + 10.0)
+    restless = drawn(MONDAY - DAY, NOW, ages=lambda at: OLDER if at // DAY % 2 else AGES)
+    source = Meanwhile(restless)
+    made = job(store, source, thresholds="calibrated")
+    keep(made, restless, MONDAY - DAY, NOW - HOUR)
+    jobs, held, board = running(store, made)
+    jobs._run(held, Ticket())
+    first = board.get("credit")
+    if during_run:
+        source.happens = lambda: jobs._look_back(held, Ticket())
+        jobs._run(held, Ticket())
+    else:
+        jobs._look_back(held, Ticket())
+
+    shown = board.get("credit")
+    assert first is not None
+    assert shown is not None
+    assert held.job is not None
+    assert held.job.calibration is not None
+    assert shown.calibration is not None
+    assert shown.calibration.created == held.job.calibration.created
+    assert shown.last_run is not None
+    assert shown.last_run.success
+    judged_anew = check.restore(held.job)
+    for window, expected, before in zip(
+        shown.windows, judged_anew.windows, first.windows, strict=True
+    ):
+        limits = ("psi", "warning")
+        assert np.array_equal(window.thresholds[limits], expected.thresholds[limits])
+        assert window.thresholds[limits][0] > before.thresholds[limits][0]
+        assert window.verdicts == expected.verdicts
+    states = [[str(v.state) for v in w.verdicts] for w in (first.windows[0], shown.windows[0])]
+    assert states == [["warning", "ok"], ["ok", "ok"]]
+    kinds = [entry.kind for entry in store.cases.audit()]
+    assert kinds == ["verdict_changed", "calibrated", "verdict_changed"]
 
 
 @pytest.mark.parametrize(
@@ -371,15 +463,61 @@ def test_a_stopped_look_back_goes_on(store: Store) -> None:
 def test_a_calibration_is_in_force_once_it_is_stored(store: Store) -> None:
     """What was recorded last is what the next start uses; until then independent rows."""
     made = counted(store, 0)
-    assert in_force(made) is None
+    assert in_force(made, NOW) is None
     first = replace(made.promise, created=1.0)
     second = replace(made.promise, created=2.0)
     for one in (first, second):
         store.record_calibration("credit", one.bins_hash, one.created, one.to_json())
 
-    assert in_force(made) == second
+    assert in_force(made, NOW) == second
     assert [when for when, _, _ in store.calibrations("credit", 9)] == [2.0, 1.0]
-    assert in_force(job(store, thresholds={})) is None, "fixed thresholds need none"
+    assert in_force(job(store, thresholds={}), NOW) is None, "fixed thresholds need none"
+
+
+@pytest.mark.parametrize(
+    "body",
+    ['{"format_version": 99}', '{"format_version": 1}', "no JSON"],
+)
+def test_a_stored_calibration_that_cannot_be_read_stops_nothing(
+    store: Store, caplog: pytest.LogCaptureFixture, body: str
+) -> None:
+    """Another release may have written it: it is told of, what was calibrated before holds, and
+    without that the model is calibrated anew."""
+    made = counted(store, 29)
+    bins = made.profile.bins_hash
+    store.record_calibration("credit", bins, 2.0, body)
+
+    assert in_force(made, NOW) is None
+    assert caplog.messages == ["stored calibration not used"]
+    assert wanted(made, NOW)
+    with pytest.raises(CalibrationError):
+        from_json(body)
+
+    before = replace(made.promise, created=1.0)
+    store.record_calibration("credit", bins, before.created, before.to_json())
+    store.record_calibration("credit", bins, 3.0, body)
+    assert in_force(made, NOW) == before
+
+
+def test_a_clock_that_was_ahead_is_forgotten(store: Store) -> None:
+    """What was calibrated in the future is not in force at a start, is made anew, and what is made
+    then counts."""
+    made = counted(store, 29)
+    for created in (float(NOW - DAY), float(NOW + 30 * DAY)):
+        one = replace(made.promise, created=created)
+        store.record_calibration("credit", one.bins_hash, created, one.to_json())
+    found = in_force(made, NOW)
+    assert found is not None
+    assert found.created == NOW - DAY
+
+    running = known(made, -30.0, Method.HISTORY, tested=-30.0)
+    anew, _ = looked(running, NOW)
+
+    assert anew.recalibrated
+    assert anew.calibration is not None
+    assert anew.calibration.created == NOW
+    after = replace(running, calibration=anew.calibration)
+    assert not wanted(after, NOW)
 
 
 def other_bins() -> Profile:
@@ -395,7 +533,7 @@ def test_other_bins_drop_the_calibration(store: Store) -> None:
     made = counted(store, 0)
     store.record_calibration("credit", made.profile.bins_hash, 1.0, made.promise.to_json())
 
-    assert in_force(job(store, of=other_bins(), thresholds="calibrated")) is None
+    assert in_force(job(store, of=other_bins(), thresholds="calibrated"), NOW) is None
 
 
 def file_job(store: Store, path: Path, **settings: object) -> Job:
@@ -412,7 +550,7 @@ def test_a_file_is_used_as_it_is(store: Store, tmp_path: Path) -> None:
     store.record_calibration("credit", made.profile.bins_hash, 1.0, made.promise.to_json())
     keep(made, QUIET, MONDAY - DAY, NOW)
 
-    assert in_force(made) == reviewed
+    assert in_force(made, NOW) == reviewed
     ready = replace(made, calibration=reviewed)
     assert not wanted(ready, NOW)
     tested, _ = looked(ready, NOW + 2 * DAY)
@@ -446,7 +584,7 @@ def test_a_wrong_file_is_named(
         path.write_bytes(text.encode() if isinstance(text, str) else text)
 
     with pytest.raises(CalibrationError, match=message) as error:
-        in_force(made)
+        in_force(made, NOW)
     assert str(error.value).startswith(str(path))
 
 
@@ -482,7 +620,7 @@ def test_a_file_for_another_config_is_refused(
     path.write_text(counted(store, 0, **made_for).promise.to_json())
 
     with pytest.raises(CalibrationError, match=message) as error:
-        in_force(file_job(store, path, **settings))
+        in_force(file_job(store, path, **settings), NOW)
     assert str(error.value).startswith(f"{path}: not made for model 'credit'")
 
 
@@ -492,7 +630,7 @@ def test_a_file_of_all_thresholds_serves_some(store: Store, tmp_path: Path) -> N
     path.write_text(counted(store, 0, **REGIONS).promise.to_json())
     rates = {**REGIONS, "thresholds": {"missing_ratio": "calibrated"}}
 
-    found = in_force(file_job(store, path, **rates))
+    found = in_force(file_job(store, path, **rates), NOW)
 
     assert found is not None
     assert found.budget_per_90_days == 1
@@ -505,7 +643,7 @@ def test_a_file_for_another_pace_is_refused(store: Store, tmp_path: Path) -> Non
     made = replace(file_job(store, path), interval_seconds=3600.0)
 
     with pytest.raises(CalibrationError) as error:
-        in_force(made)
+        in_force(made, NOW)
     # Two runs are the interval and a slack of 5 minutes.
     assert "interval was 900, is 3600; for was 1200, is 3960; keep" in str(error.value)
     assert str(error.value).count(" for was ") == 1
@@ -516,7 +654,7 @@ def test_a_file_may_have_more_windows(store: Store, tmp_path: Path) -> None:
     path = tmp_path / "reviewed.json"
     path.write_text(counted(store, 0, windows=["30m", "1h", "4h", "24h"]).promise.to_json())
 
-    found = in_force(file_job(store, path))
+    found = in_force(file_job(store, path), NOW)
 
     assert found is not None
     assert (list(found.windows), found.leading_window) == (["1h", "4h"], "1h")

@@ -480,6 +480,31 @@ def test_what_cannot_be_replayed_is_told(
         replay([], text, ALERTMANAGER, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("group", "said"),
+    [
+        pytest.param({"interval": "30s"}, "g has interval, which", id="interval"),
+        pytest.param({"interval": "2m"}, "every 60 s", id="a longer interval"),
+        pytest.param({"query_offset": "1m"}, "g has query_offset", id="offset"),
+        pytest.param({"limit": 5}, "g has limit", id="limit"),
+        pytest.param({"labels": {"team": "a"}, "limit": 5}, "g has limit, labels", id="labels"),
+        pytest.param(
+            {"interval": "1m", "query_offset": "0s", "limit": 0, "labels": {}},
+            "no runs in this span",
+            id="what replay does anyway",
+        ),
+    ],
+)
+def test_what_a_group_asks_of_its_evaluation(
+    tmp_path: Path, group: dict[str, Any], said: str
+) -> None:
+    """What Prometheus would evaluate in another way is refused, not left out silently."""
+    text = dump_yaml({"groups": [{"name": "g", "rules": [RULE], **group}]})
+
+    with pytest.raises(ReplayError, match=said):
+        replay([], text, ALERTMANAGER, tmp_path)
+
+
 def test_without_prometheus_it_is_told_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

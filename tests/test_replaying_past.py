@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,8 +73,8 @@ def configure(folder: Path, more: str = CALIBRATED) -> None:
     (folder / "drift.yml").write_text(CONFIG.format(more=more))
 
 
-def counted(folder: Path, start: int, end: int, *, calibrate: bool = False) -> None:
-    """Make the exporter's store, with the slices of a span and maybe a calibration of its end."""
+def counted(folder: Path, start: int, end: int, *, calibrated: int | None = None) -> None:
+    """Make the exporter's store, with the slices of a span and maybe a calibration of a time."""
     config = load_config(folder / "drift.yml", {})
     model = config.models[0]
     profile = profile_of(config, model, end, lambda _: None)
@@ -81,9 +82,9 @@ def counted(folder: Path, start: int, end: int, *, calibrate: bool = False) -> N
     with open_store(store_url(config), now=end) as store:
         job = Job(model, profile, source, store, model.interval.seconds)
         fill(job, start, end, end)
-        if calibrate:
-            made = made_anew(job, end)
-            store.record_calibration("credit", profile.bins_hash, end, made.to_json())
+        if calibrated is not None:
+            made = made_anew(job, calibrated)
+            store.record_calibration("credit", profile.bins_hash, calibrated, made.to_json())
     source.close()
 
 
@@ -168,7 +169,7 @@ def test_where_thresholds_come_from_is_said(folder: Path, more: str, told: str) 
 
 
 def test_what_is_stored_is_used(folder: Path) -> None:
-    """From the store come the slices, and the calibration where it has one."""
+    """From the store come the slices, and the calibration where it has one of before the span."""
     configure(folder)
     counted(folder, MONDAY, END)
     with past(folder, store=True) as found:
@@ -177,10 +178,51 @@ def test_what_is_stored_is_used(folder: Path) -> None:
         assert found.job.calibration.created == BEGIN
     shutil.rmtree(folder / "passing")
     shutil.rmtree(folder / "data")
-    counted(folder, MONDAY, BEGIN + 6 * HOUR, calibrate=True)
-    with past(folder, store=True, end=BEGIN + 3 * HOUR) as found:
+    counted(folder, MONDAY, END, calibrated=BEGIN + 6 * HOUR)
+    with past(folder, store=True, start=BEGIN + 6 * HOUR) as found:
         assert found.thresholds == "credit: thresholds stored on 2026-01-20 06:00Z"
         assert history_of(found.job, END).start == MONDAY
+
+
+NONE_FITS = (
+    "credit: thresholds calibrated on 15 days before 2026-01-20; no stored calibration of before "
+    "was made for this config"
+)
+
+
+def test_a_span_is_not_judged_by_what_was_calibrated_later(folder: Path) -> None:
+    """A calibration of after the begin of a span was not in force there: the newest before is."""
+    configure(folder)
+    counted(folder, MONDAY, END, calibrated=BEGIN + 12 * HOUR)
+    with past(folder, store=True) as found:
+        assert found.thresholds == NONE_FITS
+        assert found.job.calibration is not None
+        assert found.job.calibration.created == BEGIN
+    shutil.rmtree(folder / "passing")
+    config = load_config(folder / "drift.yml", {})
+    with open_store(store_url(config), now=END) as store:
+        ((_, bins, body),) = store.calibrations("credit", 9)
+        later = from_json(body)
+        for at in (BEGIN - DAY, BEGIN - HOUR, BEGIN + HOUR):
+            made = replace(later, created=float(at))
+            store.record_calibration("credit", bins, made.created, made.to_json())
+    with past(folder, store=True) as found:
+        assert found.thresholds == "credit: thresholds stored on 2026-01-19 23:00Z"
+
+
+def test_a_calibration_for_another_config_is_not_used(folder: Path) -> None:
+    """Another budget means other thresholds, so that two budgets can be compared."""
+    configure(folder)
+    counted(folder, MONDAY, END, calibrated=BEGIN)
+    with past(folder, store=True) as found:
+        assert found.thresholds == "credit: thresholds stored on 2026-01-20"
+        usual = found.job.promise
+    shutil.rmtree(folder / "passing")
+    configure(folder, f"{CALIBRATED}\n    calibration: {{budget: 20}}")
+    with past(folder, store=True) as found:
+        assert found.thresholds == NONE_FITS
+        assert found.job.promise.budget_per_90_days == 20
+        assert found.job.promise.leading.alpha > usual.leading.alpha
 
 
 def test_a_span_is_cut_to_what_the_store_holds(folder: Path) -> None:
@@ -280,6 +322,35 @@ def test_backfill_writes_calibrated_thresholds(folder: Path) -> None:
     assert not {0.1, 0.25} & set(wanted.values())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "first", "last", "warned"),
+    [
+        pytest.param([f"--from={FROM}", f"--to={TO}"], END, END, True, id="the span"),
+        pytest.param([f"--from={FROM}", "--to=2026-01-22"], END, END + 600, True, id="the future"),
+        pytest.param(["--from=2026-01-19"], BEGIN, END - 3 * HOUR + 600, False, id="by default"),
+    ],
+)
+def test_backfill_writes_nothing_of_the_future(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    first: int,
+    last: int,
+    warned: bool,
+) -> None:
+    """The last run of a daily model does not hold beyond the span or the present: Prometheus would
+    refuse what it scrapes until then."""
+    configure(folder, "")
+    config = folder / "drift.yml"
+    config.write_text(config.read_text().replace("interval: 30m", "interval: 1d"))
+    monkeypatch.setattr("time.time", lambda: END + 700.0)
+    done = called(folder, "backfill", *arguments)
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("#")]
+    times = [int(line.rsplit(" ", 1)[1]) for line in lines]
+    assert (min(times), max(times)) == (first, last)
+    assert ("three hours" in done.stderr) is warned
+
+
 def limits(text: str) -> dict[tuple[str, ...], float]:
     """Thresholds of PSI in an exposition, by their labels but those of the target."""
     return {
@@ -303,3 +374,34 @@ def test_replay_says_what_it_judged_by(folder: Path) -> None:
     calm = called(folder, "replay", f"--from={FROM}", "--to=2026-01-20T12:00Z").stdout
     assert calm.startswith(said)
     assert "No alert would have fired." in calm
+
+
+@pytest.mark.parametrize("more", ["", CALIBRATED], ids=["fixed", "calibrated"])
+def test_a_wide_step_replays_a_model_of_that_interval(folder: Path, more: str) -> None:
+    """Looked at every four hours, a model that runs every half hour is never stale, a calm morning
+    is silent and a drift of half a day is told."""
+    configure(folder, more)
+    calm = called(folder, "replay", "--from=2026-01-19", "--to=2026-01-20T12:00Z", "--step=4h")
+    assert "No alert would have fired." in calm.stdout
+    drifted = called(folder, "replay", "--from=2026-01-19", f"--to={TO}", "--step=4h").stdout
+    assert "feature=age" in drifted
+    assert "Stale" not in drifted
+    assert "Outdated" not in drifted
+
+
+def test_a_wide_step_leaves_no_hole(folder: Path) -> None:
+    """A score holds from one run to the next, however far apart they are."""
+    configure(folder, "")
+    text = called(folder, "backfill", f"--from={FROM}", f"--to={TO}", "--step=8h").stdout
+    score = [line for line in text.splitlines() if line.startswith("modeldrift_feature_psi{")]
+    times = sorted({int(line.rsplit(" ", 1)[1]) for line in score})
+    assert times == list(range(BEGIN + 8 * HOUR, END + 1, 300))
+
+
+def test_a_wide_step_is_not_for_rules_of_your_own(folder: Path) -> None:
+    """Rules that wait for half an hour would fire on one run of two hours."""
+    configure(folder, "")
+    own = folder / "rules.yml"
+    own.write_text("groups: []")
+    done = called(folder, "replay", f"--from={FROM}", "--step=2h", f"--rules={own}", code=1)
+    assert "model 'credit': --step is above its interval of 30m" in done.output

@@ -509,6 +509,56 @@ def test_windows_go_before_size(store: Store) -> None:
     assert store.last_run("churn") is not None
 
 
+def calibrated_days(store: Store, model: str = "churn") -> list[float]:
+    """Days of which calibrations are left."""
+    return sorted(created / DAY for created, _, _ in store.calibrations(model, 1000))
+
+
+def test_a_self_test_takes_no_room_of_its_own(store: Store) -> None:
+    """The same calibration told again is kept once, in its place and as it was told last."""
+    for created, body in ((1.0, "first"), (2.0, "second"), (1.0, "first, tested")):
+        store.record_calibration("churn", "abc", created, body)
+
+    assert store.calibrations("churn", 9) == [
+        (2.0, "abc", "second"),
+        (1.0, "abc", "first, tested"),
+    ]
+
+
+def test_calibrations_are_kept_as_long_as_slices(store: Store) -> None:
+    """What was in force at the oldest time that is kept stays, and what came since; of bins without
+    slices nothing old does."""
+    aged(store)
+    for day in (0.5, 2.5, 6.5, 8.5):
+        store.record_calibration("churn", "abc", day * DAY, "{}")
+        store.record_calibration("churn", "other bins", day * DAY, "{}")
+    store.record_calibration("fraud", "abc", DAY, "{}")
+
+    store.prune(10 * DAY, 3 * DAY, 10**9, {"churn": 9 * DAY, "fraud": 9 * DAY})
+
+    assert list(store.calibrations_by("churn", "abc", 7 * DAY)) == ["{}"]
+    assert calibrated_days(store) == [6.5, 8.5, 8.5]
+    assert calibrated_days(store, "fraud") == [1]
+
+
+def test_calibrations_go_where_the_store_is_too_large(store: Store) -> None:
+    """They go with slices of their time, and not all slices in their place."""
+    aged(store)
+    # Of random letters, as PostgreSQL compresses what repeats.
+    letters = np.random.default_rng(1).integers(33, 127, (10, 200_000), dtype=np.uint8)
+    for day in range(10):
+        store.record_calibration("churn", "abc", day * DAY, letters[day].tobytes().decode())
+    limit = 2_000_000
+    assert store.used_bytes() > 1.5 * limit
+
+    store.prune(10 * DAY, 100 * DAY, limit, {"churn": 9 * DAY, "fraud": 9 * DAY})
+
+    assert store.used_bytes() <= limit
+    left = kept_days(store, "churn")
+    assert 4 <= len(left) < 10
+    assert calibrated_days(store) == [left[0] - 1, *left], "the first was in force when they begin"
+
+
 @pytest.mark.parametrize("migrated", [False, True], ids=["made new", "migrated"])
 def test_the_schema_is_what_the_code_expects(url: str, migrated: bool) -> None:
     """A new store and the migrations, from the first on, have the tables that the code uses."""

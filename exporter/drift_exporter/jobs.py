@@ -5,12 +5,14 @@ A model's failure is its own: it is counted, logged, kept and shown, and the oth
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from drift_exporter.calibration.lookback import in_force, look_back, put_off, wanted
+from drift_exporter.calibration.chosen import in_force
+from drift_exporter.calibration.lookback import look_back, put_off, wanted
 from drift_exporter.changes import verdict_changes
 from drift_exporter.checking import check
 from drift_exporter.config import Config, ModelConfig
@@ -30,6 +32,7 @@ from drift_exporter.reading.source import Progress, Source
 from drift_exporter.scheduler import Scheduler, Ticket
 from drift_exporter.snapshot import Board, Run, Snapshot
 from drift_exporter.store import Store
+from drift_exporter.verdicts.promise import ModelCalibration
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +59,9 @@ class _Held:
     job: check.Job | None = None
     put_off: bool = False
     """Whether a calibration waits for the end of a drift."""
+
+    publishing: threading.Lock = field(default_factory=threading.Lock)
+    """Held where a run or a look back publishes, so that neither undoes the other."""
 
 
 class Jobs:
@@ -210,7 +216,7 @@ class Jobs:
 
     def _job(self, held: _Held, profile: Profile) -> check.Job:
         job = check.Job(held.model, profile, self._source(held), self._store, held.interval_seconds)
-        job = replace(job, calibration=in_force(job))
+        job = replace(job, calibration=in_force(job, time.time()))
         self._taken(held.model, profile)
         return job
 
@@ -264,25 +270,13 @@ class Jobs:
             if not ticket.finish() or self._held.get(model.name) is not held:
                 return
             if found.calibration is not None:
-                made = found.calibration
-                self._store.record_calibration(
-                    model.name, made.bins_hash, made.created, made.to_json()
-                )
-                held.job = replace(job, calibration=made)
-                if found.recalibrated:
-                    leading = made.leading
-                    self.audit(
-                        now,
-                        "calibrated",
-                        model.name,
-                        {
-                            "method": str(leading.method),
-                            "reason": str(leading.reason or ""),
-                            "history_days": leading.history_days,
-                            "neg_log10_alpha": leading.neg_log10_alpha,
-                            "budget_per_90_days": made.budget_per_90_days,
-                        },
-                    )
+                self._record(found.calibration, model.name, now, anew=found.recalibrated)
+                with held.publishing:
+                    held.job = replace(job, calibration=found.calibration)
+                    snapshot = self._judged_anew(held.job, self._before(held))
+                    self._audit_changes(held, snapshot, now)
+                    self._board.publish(snapshot)
+                self._publish()
         except RunStoppedError:
             return
         except DriftExporterError as error:
@@ -303,6 +297,24 @@ class Jobs:
                 },
             )
 
+    def _record(self, made: ModelCalibration, model: str, now: float, *, anew: bool) -> None:
+        """Keep a calibration; a new one with its audit entry, or not at all."""
+        kept = (model, made.bins_hash, made.created, made.to_json())
+        if not anew:
+            self._store.record_calibration(*kept)
+            return
+        leading = made.leading
+        body = {
+            "method": str(leading.method),
+            "reason": str(leading.reason or ""),
+            "history_days": leading.history_days,
+            "neg_log10_alpha": leading.neg_log10_alpha,
+            "budget_per_90_days": made.budget_per_90_days,
+        }
+        with self._store.cases.writing(f"record the calibration of model {model!r}") as tx:
+            tx.calibration(*kept)
+            tx.audit(now, "drift-exporter", "calibrated", f"model/{model}", body)
+
     def _tell_put_off(self, held: _Held, waits: bool) -> None:
         if waits and not held.put_off:
             log.info("calibration put off until no drift is left", extra={"model": held.model.name})
@@ -315,12 +327,12 @@ class Jobs:
     def _run(self, held: _Held, ticket: Ticket) -> None:
         name, now = held.model.name, time.time()
         self._health.runs.labels(name).inc()
-        before = self._before(held)
+        before, job = self._before(held), held.job
         try:
-            if held.job is None:
-                held.job = self._job(held, self._profile(held, now))
+            if job is None:
+                job = held.job = self._job(held, self._profile(held, now))
             snapshot, keep = check.run(
-                held.job, before, now, ticket.stopped, time.monotonic, self._store_failed
+                job, before, now, ticket.stopped, time.monotonic, self._store_failed
             )
         except RunStoppedError:
             return
@@ -330,15 +342,38 @@ class Jobs:
         # From here on the run is not given up any more; a late one changes nothing.
         if not ticket.finish() or self._held.get(name) is not held:
             return
-        failed_before = self._writes_failed
-        changed = verdict_changes(before, snapshot)
+        with held.publishing:
+            failed_before = self._writes_failed
+            if held.job is None or held.job is job:
+                self._audit_changes(held, snapshot, now)
+                keep()
+            else:
+                # Calibrated during the run: only the new thresholds are told of.
+                keep()
+                snapshot = self._judged_anew(held.job, snapshot)
+                self._audit_changes(held, snapshot, now)
+            if self._writes_failed == failed_before:
+                self._health.store_writable.set(1)
+            self._finished(snapshot)
+
+    def _judged_anew(self, job: check.Job, snapshot: Snapshot) -> Snapshot:
+        """What was found, by the thresholds that are in force now."""
+        try:
+            found = check.restore(job)
+        except StoreError as error:
+            self._store_failed(error)
+            return snapshot
+        snapshot = replace(snapshot, calibration=found.calibration)
+        # Where a run could not be stored, what is stored is older than what is shown.
+        if _ends(found) == _ends(snapshot):
+            snapshot = replace(snapshot, windows=found.windows)
+        return snapshot
+
+    def _audit_changes(self, held: _Held, snapshot: Snapshot, now: float) -> None:
+        changed = verdict_changes(self._before(held), snapshot)
         if changed is not None:
             # Before the scores: what is shown was written down, at worst twice.
-            self.audit(now, "verdict_changed", name, changed)
-        keep()
-        if self._writes_failed == failed_before:
-            self._health.store_writable.set(1)
-        self._finished(snapshot)
+            self.audit(now, "verdict_changed", snapshot.model, changed)
 
     def _before(self, held: _Held) -> Snapshot:
         known = self._board.get(held.model.name)
@@ -417,3 +452,7 @@ class Jobs:
         self._writes_failed += 1
         self._health.store_writable.set(0)
         log.error("store not written, scores are kept in memory", extra={"err": str(error)})
+
+
+def _ends(snapshot: Snapshot) -> list[tuple[str, int]]:
+    return [(window.window, window.end) for window in snapshot.windows]

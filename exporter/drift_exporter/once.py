@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from drift_exporter.calibration.lookback import in_force
+from drift_exporter.calibration.chosen import in_force
 from drift_exporter.checking import check
 from drift_exporter.config import SEVERITIES, Config, ModelConfig
 from drift_exporter.cron import longest_gap_seconds
@@ -62,7 +62,7 @@ def _run(
         return replace(blank, last_run=check.failed_run(now, now, error))
     try:
         job = check.Job(model, profile, source, store, gap)
-        job = replace(job, calibration=in_force(job))
+        job = replace(job, calibration=in_force(job, now))
         if model.calibrates and job.calibration is None:
             log.warning(
                 "run-once has no calibration: thresholds are of the analytic form",

@@ -75,6 +75,14 @@ def missing(job: Job, start: int, end: int) -> Span | None:
     return Span(known[1], end) if known[1] < end else None
 
 
+def _at_pace(blank: Snapshot, step_seconds: int) -> Snapshot:
+    """The snapshot of a model that runs no oftener than it is judged, so that its scores last."""
+    if step_seconds <= blank.interval_seconds:
+        return blank
+    stale = max(blank.stale_after_seconds, 3.0 * step_seconds)
+    return replace(blank, interval_seconds=float(step_seconds), stale_after_seconds=stale)
+
+
 def _lacking(job: Job, start: int, end: int) -> int:
     known = job.store.counted(job.model.name, job.profile.bins_hash, job.model.slice_seconds)
     if known is None:
@@ -114,7 +122,7 @@ def judged(
     tuple
         When the windows ended, and the snapshot.
     """
-    blank = empty_snapshot(job)
+    blank = _at_pace(empty_snapshot(job), step_seconds)
     lengths = [(window.text, int(window.seconds)) for window in job.model.windows]
     longest = max(seconds for _, seconds in lengths)
     which = (job.model.name, job.profile.bins_hash, job.model.slice_seconds)

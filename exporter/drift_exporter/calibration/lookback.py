@@ -6,34 +6,23 @@ Knows what is due and in which order; never a schedule, a metric or a page.
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from drift_exporter.calibration.calibrating import calibrated, history_of, self_tested
+from drift_exporter.calibration.chosen import is_outdated
 from drift_exporter.calibration.hindsight import fill
 from drift_exporter.checking.job import Job
 from drift_exporter.config import CAN_BE_CALIBRATED, RATES
-from drift_exporter.errors import CalibrationError
 from drift_exporter.reading.source import Progress, Source, Stop
 from drift_exporter.snapshot import Snapshot
 from drift_exporter.statistics.calibration import LEAST_HISTORY_DAYS, Method
-from drift_exporter.statistics.timeline import Rule
-from drift_exporter.verdicts.promise import ModelCalibration, Settings, column_names, from_json
+from drift_exporter.verdicts.promise import ModelCalibration
 from drift_exporter.verdicts.verdict import Floats
 
 log = logging.getLogger(__name__)
 
 DAY_SECONDS = 86_400.0
-
-_OF_RULE = {
-    "window_seconds": "window",
-    "step_seconds": "interval",
-    "for_seconds": "for",
-    "keep_firing_seconds": "keep_firing_for",
-    "min_rows": "min_rows",
-}
-"""What a rule's fields are called where they differ."""
 
 
 @dataclass(frozen=True)
@@ -46,52 +35,6 @@ class LookedBack:
 
     recalibrated: bool = False
     """Whether it is a new one, and not only tested anew."""
-
-
-def in_force(job: Job) -> ModelCalibration | None:
-    """The calibration that a model's config names, or the newest one that is stored.
-
-    Raises
-    ------
-    CalibrationError
-        If the file that the config names cannot be used.
-    StoreError
-        If the store cannot be read.
-    """
-    if not job.model.calibrates:
-        return None
-    file = job.model.calibration.file
-    if file is None:
-        stored = job.store.calibration(job.model.name, job.profile.bins_hash)
-        return None if stored is None else from_json(stored[1], "the stored calibration")
-    try:
-        found = from_json(Path(file).read_text(encoding="utf-8"), file)
-    except (OSError, UnicodeDecodeError) as error:
-        raise CalibrationError(
-            f"{file}: cannot be read ({type(error).__name__}); "
-            "make it with 'drift-exporter calibrate --output'"
-        ) from error
-    if found.bins_hash != job.profile.bins_hash:
-        raise CalibrationError(
-            f"{file}: made for the bins {found.bins_hash}, the profile of model "
-            f"{job.model.name!r} has {job.profile.bins_hash}; calibrate again"
-        )
-    lacking = [w.text for w in job.model.windows if w.text not in found.windows]
-    if lacking:
-        raise CalibrationError(
-            f"{file}: has the windows {', '.join(found.windows)}, but not {', '.join(lacking)} of "
-            f"model {job.model.name!r}; calibrate again"
-        )
-    # Other windows that the file has must not lead.
-    found = replace(found, windows={w.text: found.windows[w.text] for w in job.model.windows})
-    # Windows tell the same of what they share.
-    differs = dict.fromkeys(_differences(job, found))
-    if differs:
-        raise CalibrationError(
-            f"{file}: not made for model {job.model.name!r} as it is configured: "
-            f"{'; '.join(differs)}; calibrate again"
-        )
-    return found
 
 
 def wanted(job: Job, now: float, newest: Snapshot | None = None) -> bool:
@@ -118,7 +61,7 @@ def put_off(job: Job, now: float, newest: Snapshot | None) -> bool:
     known = job.calibration
     if known is None or newest is None or known.leading.method is not Method.HISTORY:
         return False
-    return _is_due(job, now) and not _is_outdated(job, known) and _drifts(job, newest)
+    return _is_due(job, now) and not is_outdated(job, known) and _drifts(job, newest)
 
 
 def look_back(
@@ -203,56 +146,16 @@ def _is_due(job: Job, now: float) -> bool:
     if job.store.counted_to(model.name, job.profile.bins_hash, model.slice_seconds) is None:
         return False
     known = job.calibration
-    if known is None or _is_outdated(job, known):
+    if known is None or is_outdated(job, known):
         return True
     age = now - known.created
+    if age < 0:
+        # The clock was ahead: its rows were the future's, and it would hold until that comes.
+        return True
     if known.leading.method is Method.ANALYTIC:
         days = history_of(job, now).timeline.history_days
         return age >= DAY_SECONDS and days >= LEAST_HISTORY_DAYS
     return age >= model.calibration.every.seconds
-
-
-def _is_outdated(job: Job, known: ModelCalibration) -> bool:
-    """Whether the config asks for other rules, columns or settings than were calibrated."""
-    if known.settings != Settings.of(job.model):
-        return True
-    rules = {window: one.rule for window, one in known.windows.items()}
-    of_segments = known.segments.rule if known.segments else None
-    if (rules, of_segments) != (dict(job.alert_rules), job.segments_rule):
-        return True
-    names = {one.name for one in known.leading.series}
-    return names != {str(name) for name in column_names(job.model, job.profile)}
-
-
-def _differences(job: Job, found: ModelCalibration) -> Iterator[str]:
-    """What a file was made for that the config does not have."""
-    was, budget = found.budget_per_90_days, job.model.calibration.budget
-    if was != budget:
-        yield f"budget was {was:g}, is {budget:g}"
-    for window, rule in job.alert_rules.items():
-        yield from _other_rule(found.windows[window].rule, rule)
-    of_segments, segments_rule = found.segments, job.segments_rule
-    if of_segments is not None and segments_rule is not None:
-        yield from _other_rule(of_segments.rule, segments_rule)
-    elif segments_rule is not None:
-        # The other way round it is only more careful: columns have a part of the budget less.
-        yield "there were no segments, there are some"
-    known = {series.name for one in found.windows.values() for series in one.series}
-    lacking = [n for n in column_names(job.model, job.profile) if str(n) not in known]
-    if lacking:
-        more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
-        yield f"it lacks {lacking[0].statistic} of {lacking[0].column!r}{more}"
-    made_for = found.settings
-    if made_for is not None and made_for.seasonal != job.baselines.seasonal:
-        kind = job.model.reference.kind
-        yield f"reference.kind was {made_for.reference_kind}, is {kind}"
-
-
-def _other_rule(was: Rule, rule: Rule) -> Iterator[str]:
-    for field, told in _OF_RULE.items():
-        old, new = getattr(was, field), getattr(rule, field)
-        if old != new:
-            yield f"{told} was {old:g}, is {new:g}"
 
 
 def _drifts(job: Job, newest: Snapshot) -> bool:
@@ -304,4 +207,4 @@ def _test_is_due(job: Job, now: float) -> bool:
     if known is None or not job.model.calibrates:
         return False
     last = known.self_test.at if known.self_test else known.created
-    return now - last >= DAY_SECONDS
+    return not 0 <= now - last < DAY_SECONDS

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from drift_exporter.calibration.chosen import in_force, in_force_then
 from drift_exporter.calibration.hindsight import fill, judged
-from drift_exporter.calibration.lookback import in_force, made_anew
+from drift_exporter.calibration.lookback import made_anew
 from drift_exporter.checking.job import Job
 from drift_exporter.config import Config, ModelConfig
 from drift_exporter.cron import longest_gap_seconds
@@ -19,6 +20,7 @@ from drift_exporter.errors import CalibrationError, StoreError
 from drift_exporter.profiles.current import profile_of
 from drift_exporter.reading.opening import open_source
 from drift_exporter.reading.source import Progress
+from drift_exporter.rules.alerts import Pace
 from drift_exporter.snapshot import Snapshot
 from drift_exporter.statistics.calibration import Method
 from drift_exporter.store import Store, open_store
@@ -54,6 +56,9 @@ class Past:
     step_seconds: int
     """From run to run."""
 
+    pace_seconds: float
+    """Interval of the runs that rules must be made for: the model's, or a wider step."""
+
     thresholds: str
     """Where the thresholds that it is judged by come from, in a line."""
 
@@ -62,7 +67,13 @@ class Past:
 
     def runs(self) -> Iterator[tuple[int, Snapshot]]:
         """Every run of ``(start, end]``."""
-        return runs(self.job, self.start, self.end, self.step_seconds)
+        wait = int(Pace(self.pace_seconds).two_runs_seconds)
+        for at, found in runs(self.job, self.start, self.end, self.step_seconds):
+            known = found.calibration
+            if known is not None and self.pace_seconds > self.job.interval_seconds:
+                # Rules of this pace wait longer, and are not outdated for that.
+                known = replace(known, for_seconds=wait)
+            yield at, replace(found, calibration=known)
 
 
 @contextmanager
@@ -81,10 +92,12 @@ def past_to_judge(
             needed = needed_from(model, start)
             job = stack.enter_context(past_job(look, model, needed, end, counting))
         step = _step(job, step_seconds)
+        wider = step_seconds is not None and step_seconds > job.interval_seconds
+        pace = step if wider else job.interval_seconds
         start, end, notes = _known(look, job, start, end, step)
         with work(f"calibrating {model.name}") as told:
             job, thresholds = as_of(job, start, told)
-        yield Past(job, start, end, step, f"{model.name}: thresholds {thresholds}", notes)
+        yield Past(job, start, end, step, pace, f"{model.name}: thresholds {thresholds}", notes)
 
 
 @contextmanager
@@ -108,7 +121,7 @@ def past_job(
         job = Job(model, profile, source, store, gap)
         if look.store_url is None:
             fill(job, start, end, max(look.now, end), progress=progress)
-        calibration = in_force(job)
+        calibration = in_force(job, look.now)
         yield replace(job, calibration=calibration)
     finally:
         source.close()
@@ -118,18 +131,20 @@ def past_job(
 def as_of(job: Job, at: int, progress: Progress = lambda _: None) -> tuple[Job, str]:
     """The job with its thresholds at a time, and where they come from.
 
-    Where neither the config's file nor the store has a calibration, the past before is calibrated
-    on.
+    They are of the config's file, else of the newest stored calibration of that time that was made
+    for this config; where there is none, the past before is calibrated on.
 
     Raises
     ------
     DriftExporterError
-        If the past cannot be calibrated.
+        If the past cannot be calibrated or the store not be read.
     """
     if not job.model.calibrates:
         return job, "fixed"
+    file = job.model.calibration.file
+    if file is None:
+        job = replace(job, calibration=in_force_then(job, at))
     if job.calibration is not None:
-        file = job.model.calibration.file
         origin = (
             f"stored on {_when(job.calibration.created)}" if file is None else f"from file {file}"
         )
@@ -137,7 +152,10 @@ def as_of(job: Job, at: int, progress: Progress = lambda _: None) -> tuple[Job, 
         return job, f"{origin}, {analytic}" if analytic else origin
     job = replace(job, calibration=made_anew(job, at, progress))
     days = round(job.promise.leading.history_days, 1)
-    return job, _analytic(job) or f"calibrated on {days:g} days before {_when(at)}"
+    made = _analytic(job) or f"calibrated on {days:g} days before {_when(at)}"
+    if job.store.calibrations(job.model.name, 1):
+        made += "; no stored calibration of before was made for this config"
+    return job, made
 
 
 def runs(

@@ -14,7 +14,6 @@ from drift_exporter.cli.options import (
     MODEL,
     SINCE,
     STEP,
-    UNTIL,
     chosen_models,
     errors_end_here,
     history_url,
@@ -24,13 +23,21 @@ from drift_exporter.cli.options import (
 )
 from drift_exporter.cli.serve import main
 
+HEAD_SECONDS = 3 * 3600
+"""How long Prometheus may keep what it scrapes in memory, where no block may meet it."""
+
 
 @main.command()
 @CONFIG_FILE
 @MODEL
 @HISTORY
 @SINCE
-@UNTIL
+@click.option(
+    "--to",
+    "until",
+    default=None,
+    help="Its end (ISO 8601), by default three hours ago; no sample is later.",
+)
 @STEP
 @click.option(
     "--job", default="drift-exporter", show_default=True, help="Label job of the live series."
@@ -62,7 +69,9 @@ def backfill(
 
     Scores, thresholds and states of every window of the past, at the pace of the model's runs.
     Calibrated thresholds are of the config's file or the store, else of the past before --from.
-    Load each file with `promtool tsdb create-blocks-from openmetrics FILE DATA_FOLDER`.
+    Load each file with `promtool tsdb create-blocks-from openmetrics FILE DATA_FOLDER`. Prometheus
+    drops what it holds in memory from before the end of its newest block, of all its series: for
+    one that is scraping already, end three hours ago or earlier, and where the live series begin.
     """
     from drift_exporter.app import load_config, store_url
     from drift_exporter.calibration.past_jobs import Look, past_to_judge
@@ -74,7 +83,13 @@ def backfill(
     with errors_end_here(), tempfile.TemporaryDirectory(prefix="drift-exporter-") as folder:
         config = load_config(config_file, os.environ)
         now = time.time()
-        start, end = span_of(since, until, now)
+        start, end = span_of(since, until, now - HEAD_SECONDS)
+        if end > now - HEAD_SECONDS:
+            click.echo(
+                "warning: --to is within the last three hours; loaded into a Prometheus that is "
+                "scraping, such blocks make it drop what it has scraped since",
+                err=True,
+            )
         pace = step_of(step)
         look = Look(config, Path(folder), now, history_url(history, store_url(config)))
         chosen = chosen_models(config, model)
@@ -94,9 +109,14 @@ def backfill(
                     for at, snapshot in ready.runs()
                     if told((at - ready.start) / (ready.end - ready.start)) is None
                 )
+                last = min(end, int(now))
                 if output is None:
                     for text in openmetrics(
-                        past, PAST_FAMILIES, labels=labels, step_seconds=LOOKBACK_SECONDS
+                        past,
+                        PAST_FAMILIES,
+                        labels=labels,
+                        step_seconds=LOOKBACK_SECONDS,
+                        last=last,
                     ):
                         sys.stdout.write(text)
                     continue
@@ -106,5 +126,6 @@ def backfill(
                     PAST_FAMILIES,
                     labels=labels,
                     step_seconds=LOOKBACK_SECONDS,
+                    last=last,
                 ):
                     click.echo(str(path))

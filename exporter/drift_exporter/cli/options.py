@@ -7,6 +7,7 @@ arguments; 3 a run failed; 4 drift at the severity of ``--fail-on``.
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,7 +52,10 @@ HISTORY = click.option(
 SINCE = click.option("--from", "since", required=True, help="Begin of the past span (ISO 8601).")
 UNTIL = click.option("--to", "until", default=None, help="Its end (ISO 8601), by default now.")
 STEP = click.option(
-    "--step", default=None, help="From run to run, such as 1h; by default the model's own pace."
+    "--step",
+    default=None,
+    help="From run to run, such as 1h; by default the model's own pace. A wider one is quicker: "
+    "the model is looked at as if that were its interval.",
 )
 MODEL = click.option("--model", default=None, help="Only this model of the config.")
 
@@ -124,13 +128,14 @@ def moment_of(text: str, hint: str) -> float:
         raise click.BadParameter(str(error), param_hint=hint) from error
 
 
-def span_of(since: str, until: str | None, now: float) -> tuple[int, int]:
-    """Begin and end of a past span in seconds since the epoch."""
+def span_of(since: str, until: str | None, newest: float) -> tuple[int, int]:
+    """Begin and end of a past span in seconds since the epoch, up to a time where none is named."""
     start = int(moment_of(since, "--from"))
-    end = int(moment_of(until, "--to") if until else now)
+    end = int(moment_of(until, "--to") if until else newest)
     if start >= end:
+        default = "" if until else f", which is {datetime.fromtimestamp(end, UTC):%Y-%m-%dT%H:%MZ}"
         raise click.BadParameter(
-            f"found {since!r}, expected a time before --to", param_hint="--from"
+            f"found {since!r}, expected a time before --to{default}", param_hint="--from"
         )
     return start, end
 

@@ -4,6 +4,7 @@ import heapq
 import os
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ from drift_exporter.cli.options import (
     work_progress,
 )
 from drift_exporter.cli.serve import main
+from drift_exporter.config import ModelConfig, duration_of
+from drift_exporter.errors import ReplayError
 
 if TYPE_CHECKING:
     from drift_exporter.replaying import Outcome
@@ -71,7 +74,9 @@ def replay(
 
     When, for how long, at which severity, and how many messages each receiver would have got.
     Calibrated thresholds are of the config's file or the store, else of the past before --from.
-    Needs prometheus and promtool, which evaluate the rules; nothing is sent to anybody.
+    Needs prometheus and promtool, which evaluate the rules; nothing is sent to anybody. With a
+    --step above a model's interval the rules are made for runs so far apart: what drifts for less
+    than two of them is not seen.
     """
     from drift_exporter.replaying import compare, render
 
@@ -119,15 +124,9 @@ def _outcome(
 
     start, end, now = span
     config = load_config(config_file, os.environ)
-    rules = (
-        rule_file.read_text(encoding="utf-8")
-        if rule_file is not None
-        else generate(
-            config,
-            dump_yaml,
-            interval_of=lambda m: longest_gap_seconds(m.cron or m.interval.seconds),
-        )
-    )
+    paces = {m.name: longest_gap_seconds(m.cron or m.interval.seconds) for m in config.watched}
+    if rule_file is not None:
+        _check_step(chosen_models(config, model), paces, step_seconds)
     alerting = load_yaml(alertmanager_config or example_config())
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="drift-exporter-")))
@@ -140,6 +139,12 @@ def _outcome(
             for note in past.notes:
                 click.echo(note, err=True)
             pasts.append(past)
+            paces[found.name] = past.pace_seconds
+        rules = (
+            rule_file.read_text(encoding="utf-8")
+            if rule_file is not None
+            else generate(config, dump_yaml, interval_of=lambda m: paces[m.name])
+        )
         told = stack.enter_context(work_progress("replay"))
         merged = (
             run
@@ -148,3 +153,16 @@ def _outcome(
         )
         outcome = replayed(merged, rules, alerting, folder / "prometheus")  # type: ignore[arg-type]
         return [past.thresholds for past in pasts], outcome
+
+
+def _check_step(
+    models: list[ModelConfig], intervals: Mapping[str, float], step_seconds: int | None
+) -> None:
+    """Refuse a step that rules of one's own do not wait for: one run would do for an alert."""
+    for model in models:
+        if step_seconds is not None and step_seconds > intervals[model.name]:
+            raise ReplayError(
+                f"model {model.name!r}: --step is above its interval of "
+                f"{duration_of(intervals[model.name])}, for which the rules of --rules wait; "
+                "leave one of the two options out"
+            )

@@ -25,13 +25,13 @@ class StoreConfig(Model):
     """File that holds the URL, instead of `url`; read at start and reload."""
 
     retention: PositiveDuration = Duration(90 * 86400, "90d")
-    """How long slices and runs are kept; never less than the windows need."""
+    """How long slices, runs and calibrations are kept; never less than the windows need."""
 
     audit_retention: PositiveDuration = Duration(730 * 86400, "730d")
     """How long entries of the audit log are kept; what is left verifies as before."""
 
     max_megabytes: PositiveInt = 2048
-    """Size above which the oldest slices go before their time."""
+    """Size above which the oldest slices and calibrations go before their time."""
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:

@@ -67,7 +67,8 @@ def replay(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "rules.yml"
     path.write_text(rules_text, encoding="utf-8")
-    rules, alerting = rules_of(load_yaml(path)), alerting_of(alertmanager_config)
+    rules = rules_of(load_yaml(path), evaluation_seconds)
+    alerting = alerting_of(alertmanager_config)
     slice_seconds = _slice_seconds(evaluation_seconds)
     with prometheus(folder) as server:
         past = _Past(rules, evaluation_seconds)

@@ -86,16 +86,17 @@ class Rule:
         return re.compile(rf"(?<![\w:]){re.escape(self.name)}(?![\w:])\s*(\{{[^}}]*\}})?")
 
 
-def rules_of(document: object) -> list[Rule]:
+def rules_of(document: object, evaluation_seconds: int) -> list[Rule]:
     """The rules of a rule file, or of a Kubernetes object with one, in their order.
 
     Raises
     ------
     ReplayError
-        If it is no rule file, or a rule reads what a later one records.
+        If it is no rule file, a rule reads what a later one records, or a group asks for another
+        evaluation than once in so many seconds.
     """
     try:
-        found = list(_rules(document))
+        found = list(_rules(document, evaluation_seconds))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ReplayError(
             f"rules: not understood ({error}); check them with 'promtool check rules'"
@@ -110,9 +111,26 @@ def rules_of(document: object) -> list[Rule]:
     return found
 
 
-def _rules(document: Any) -> Iterator[Rule]:
+def _check(group: Any, evaluation_seconds: int) -> None:
+    """Refuse what would make Prometheus evaluate a group in another way than it is here."""
+    every = parse_duration(group.get("interval") or f"{evaluation_seconds}s").seconds
+    own = {
+        "interval": every != evaluation_seconds,
+        "query_offset": parse_duration(group.get("query_offset") or "0s").seconds > 0,
+        "limit": bool(group.get("limit")),
+        "labels": bool(group.get("labels")),
+    }
+    if asked := [key for key, differs in own.items() if differs]:
+        raise ReplayError(
+            f"rules: group {group.get('name')} has {', '.join(asked)}, which replay does not know: "
+            f"it evaluates all rules every {evaluation_seconds} s; take it out for the replay"
+        )
+
+
+def _rules(document: Any, evaluation_seconds: int) -> Iterator[Rule]:
     groups = document.get("spec", document)["groups"]
     for group in groups:
+        _check(group, evaluation_seconds)
         for rule in group["rules"]:
             labels = {name: str(value) for name, value in rule.get("labels", {}).items()}
             if any("{{" in value for value in labels.values()):

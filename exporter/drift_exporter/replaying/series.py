@@ -103,6 +103,7 @@ def openmetrics(
     *,
     labels: Mapping[str, str] = TARGET,
     step_seconds: int = STEP_SECONDS,
+    last: int | None = None,
 ) -> Iterator[str]:
     """OpenMetrics text with timestamps, in pieces.
 
@@ -122,6 +123,9 @@ def openmetrics(
         graphs continue.
     step_seconds
         How often a value that holds is said again; below five minutes.
+    last
+        No sample is later, in seconds since the epoch; by default the last values hold until the
+        next run would have been.
 
     Yields
     ------
@@ -129,7 +133,7 @@ def openmetrics(
         Whole lines; the last is ``# EOF``.
     """
     yield _header(families)
-    for _, text in _pieces(snapshots, families, labels, step_seconds):
+    for _, text in _pieces(snapshots, families, labels, step_seconds, last):
         yield text
     yield END
 
@@ -142,6 +146,7 @@ def openmetrics_files(
     labels: Mapping[str, str] = TARGET,
     step_seconds: int = STEP_SECONDS,
     file_seconds: int = DAY_SECONDS,
+    last: int | None = None,
 ) -> Iterator[Path]:
     """The same in files of a day each, whole when they are told of: promtool reads each often.
 
@@ -152,7 +157,7 @@ def openmetrics_files(
     output: TextIO | None = None
     day = None
     try:
-        for time, text in _pieces(snapshots, families, labels, step_seconds):
+        for time, text in _pieces(snapshots, families, labels, step_seconds, last):
             if output is None or path is None or time // file_seconds != day:
                 if output is not None and path is not None:
                     output.write(END)
@@ -185,8 +190,10 @@ def _pieces(
     families: Sequence[Family],
     labels: Mapping[str, str],
     step_seconds: int,
+    last: int | None,
 ) -> Iterator[tuple[int, str]]:
     """Text of each frame with the time it begins, once it is known what ends with it."""
+    bound = math.inf if last is None else last + 1
     texts: dict[tuple[str, tuple[str, ...]], str] = {}
     shown: dict[str, tuple[Frame, dict[tuple[str, tuple[str, ...]], str]]] = {}
 
@@ -202,13 +209,15 @@ def _pieces(
         return found
 
     for frame in frames(snapshots):
+        if frame.time >= bound:
+            break
         model, found = frame.snapshot.model, lines(frame)
         if model in shown:
             before, held = shown[model]
             if frame.time > before.time:
                 yield before.time, _held(held, found, before.time, frame.time, step_seconds)
         shown[model] = frame, found
-    until = max((frame.until for frame, _ in shown.values()), default=0)
+    until = int(min(max((frame.until for frame, _ in shown.values()), default=0), bound))
     for frame, held in shown.values():
         yield frame.time, _held(held, held, frame.time, until, step_seconds)
 

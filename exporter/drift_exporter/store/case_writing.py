@@ -1,4 +1,4 @@
-"""What one transaction reads and writes of incidents.
+"""What one transaction reads and writes of incidents, and of what is audited beside them.
 
 Knows rows; knows not when an incident moves or an action starts.
 """
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from drift_exporter.errors import IncidentError
 from drift_exporter.incident import Action, ActionState, Alert, Approval, Cause, Incident, Step
-from drift_exporter.store import case_reading, tables
+from drift_exporter.store import calibrations, case_reading, tables
 from drift_exporter.store.audit_log import Appending
 from drift_exporter.store.case_rows import (
     action_of,
@@ -263,6 +263,10 @@ class Writing:
         if self._appending is None:
             self._appending = Appending(self._connection)
         return self._appending.add(at, actor, kind, subject, body).id
+
+    def calibration(self, model: str, bins_hash: str, created: float, body: str) -> None:
+        """Keep a calibration of a model over these bins, as the text that it wrote."""
+        calibrations.record(self._connection, model, bins_hash, created, body)
 
     def flush(self) -> None:
         """Write the steps and entries that are not written yet."""

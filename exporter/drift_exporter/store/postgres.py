@@ -93,7 +93,8 @@ class PostgresBackend:
     def used_bytes(self, connection: Connection) -> int:
         """Size of what is stored, without what the server has yet to vacuum."""
         total = 0
-        for column in (tables.slices.c.counts, tables.scores.c.scores):
+        kept = (tables.slices.c.counts, tables.scores.c.scores, tables.calibrations.c.body)
+        for column in kept:
             size = func.sum(func.length(column) + _ROW_BYTES)
             total += int(connection.execute(select(size)).scalar() or 0)
         return total

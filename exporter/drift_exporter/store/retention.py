@@ -1,6 +1,7 @@
 """What goes when it is old, or when the store is full.
 
-Knows ages and sizes; never takes a slice that a window still needs, nor the newest runs.
+Knows ages and sizes; never takes a slice that a window still needs, nor the newest runs, nor the
+calibration that was in force at the begin of what is left.
 """
 
 from collections import Counter
@@ -22,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 
-from drift_exporter.store import tables
+from drift_exporter.store import calibrations, tables
 from drift_exporter.store.database import Database
 
 _STEP_SECONDS = 3600
@@ -100,6 +101,10 @@ def _delete_before(database: Database, cutoff: int, keep: Keep) -> int:
     old = (t.window_end < cutoff) & keep.may_delete(t.model, t.window_end)
     deleted += _delete(database, tables.scores, old)
     deleted += _delete(database, tables.runs, _old_runs(cutoff, keep))
+    with database.reading("find old calibrations") as connection:
+        old_ones = [one.id for one in _calibrations(connection, keep) if one.until < cutoff]
+    if old_ones:
+        deleted += _delete(database, tables.calibrations, tables.calibrations.c.id.in_(old_ones))
     with database.writing("delete old feature lists") as connection:
         used = select(tables.scores.c.feature_list_id)
         connection.execute(
@@ -117,6 +122,12 @@ def _delete(database: Database, table: Table, where: ColumnElement[bool]) -> int
             some = connection.execute(delete(table).where(table.c.id.in_(oldest))).rowcount
         deleted += some
     return deleted
+
+
+def _calibrations(connection: Connection, keep: Keep) -> Iterator[calibrations.Followed]:
+    for one in calibrations.followed(connection):
+        if not keep.shared or one.model in keep.since or one.until < keep.idle_before:
+            yield one
 
 
 class _Series(NamedTuple):
@@ -170,6 +181,8 @@ def _cutoff(connection: Connection, too_many: int, keep: Keep) -> int:
     r = tables.runs.c
     own = keep.may_delete(r.model, r.finished)
     _weigh(connection, by_step, cast(r.finished, BigInteger), literal(_RUN_BYTES), own)
+    for one in _calibrations(connection, keep):
+        by_step[int(one.until // _STEP_SECONDS)] += one.size
     for step, size in sorted(by_step.items()):
         too_many -= size
         if too_many <= 0:

@@ -188,14 +188,17 @@ class Store:
             return history.read_psi(connection, model, window, (since, until), most)
 
     def record_calibration(self, model: str, bins_hash: str, created: float, body: str) -> None:
-        """Append a calibration of a model over these bins, as the text that it wrote."""
+        """Keep a calibration of a model over these bins, as the text that it wrote.
+
+        One that was made at the same time is the same, tested anew: the text takes its place.
+        """
         with self._database.writing(f"record the calibration of model {model!r}") as connection:
             calibrations.record(connection, model, bins_hash, created, body)
 
-    def calibration(self, model: str, bins_hash: str) -> tuple[float, str] | None:
-        """When the newest calibration over these bins was made, and its text."""
-        with self._database.reading(f"read the calibration of model {model!r}") as connection:
-            return calibrations.newest(connection, model, bins_hash)
+    def calibrations_by(self, model: str, bins_hash: str, at: float) -> Iterator[str]:
+        """Texts of the calibrations over these bins that were made by a time, the newest first."""
+        with self._database.reading(f"read the calibrations of model {model!r}") as connection:
+            yield from calibrations.made_by(connection, model, bins_hash, at)
 
     def calibrations(self, model: str, limit: int) -> list[tuple[float, str, str]]:
         """The newest calibrations of a model first: when, over which bins, and the text."""
@@ -212,7 +215,7 @@ class Store:
         now
             Seconds since the epoch.
         retention_seconds
-            Age from which slices, runs and scores go.
+            Age from which slices, runs and scores go, and calibrations that were followed then.
         max_bytes
             Size above which the oldest go before their time.
         keep_since
