@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 import pytest
-from ruamel.yaml import YAML
 
 from drift_exporter.cli import main
 from drift_exporter.config import Config
@@ -19,6 +18,7 @@ from drift_exporter.metrics.families import FAMILIES
 from drift_exporter.metrics.health import Health
 from drift_exporter.metrics.incidents import INCIDENT_FAMILIES
 from drift_exporter.rules import Options, generate
+from yaml_text import parsed
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -43,7 +43,7 @@ def _name(path: Path) -> str:
 @cache
 def _rules() -> list[dict[str, Any]]:
     """All rules that are shipped, with the alert that is off by default."""
-    document = YAML(typ="safe", pure=True).load(generate(None, dump_yaml, Options(watchdog=True)))
+    document = parsed(generate(None, dump_yaml, Options(watchdog=True)))
     return [rule for group in document["groups"] for rule in group["rules"]]
 
 
