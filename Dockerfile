@@ -1,15 +1,17 @@
 # Two stages: the first builds a virtual environment from the lock file, the second holds it and
-# nothing that could build.
+# nothing that could build. Every package is fetched once, by its hash in the lock; both environments
+# are then installed from these files alone, without an index.
 FROM python:3.11-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 COPY requirements.lock pyproject.toml README.md LICENSE ./
-RUN python -m venv /opt/build && /opt/build/bin/pip install --require-hashes --only-binary :all: -r requirements.lock
+RUN python -m venv /opt/build \
+ && /opt/build/bin/pip download --require-hashes --only-binary :all: --dest /wheels -r requirements.lock \
+ && /opt/build/bin/pip install --no-index --find-links /wheels --require-hashes -r requirements.lock
 COPY exporter exporter
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
  && python -m venv /opt/drift-exporter \
- && /opt/build/bin/pip freeze --exclude drift-exporter > /tmp/all.txt \
- && /opt/drift-exporter/bin/pip install --constraint /tmp/all.txt "$(ls /wheels/*.whl)[postgres,duckdb]" \
+ && /opt/drift-exporter/bin/pip install --no-index --find-links /wheels "$(ls /wheels/drift_exporter-*.whl)[postgres,duckdb]" \
  && /opt/drift-exporter/bin/pip uninstall --yes pip setuptools
 
 FROM python:3.11-slim-bookworm

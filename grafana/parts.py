@@ -1,6 +1,6 @@
 """The parts of a dashboard as Grafana's JSON: variables, links, annotations, rows, a board.
 
-Knows the classic schema (version 39, read by Grafana 10 to 13) and what all our boards have in
+Knows the classic schema (version 39, written for Grafana 10 to 13) and what all our boards have in
 common; never a query of a panel.
 """
 

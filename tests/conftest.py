@@ -15,6 +15,13 @@ def postgres() -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture
+def database(postgres: Server) -> Iterator[str]:
+    """The URL of a PostgreSQL database of its own, empty."""
+    with postgres.database() as url:
+        yield url
+
+
 # Machines of all speeds run these tests: how long an example takes says nothing.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")

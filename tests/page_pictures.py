@@ -7,6 +7,7 @@ its worst feature, and pictures each page wide and on a phone, light and dark.
 import json
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -16,26 +17,25 @@ from browser import PHONE, WIDE, Scheme, chromium, page_of
 from drifting_day import drifting_day
 from exporter_process import ExporterProcess, eventually
 
-DELIVERY = json.dumps(
-    {
-        "version": "4",
-        "alerts": [
-            {
-                "status": "firing",
-                "labels": {
-                    "alertname": "ModelDriftFeatureDrifted",
-                    "model": "credit-risk",
-                    "feature": feature,
-                    "severity": "critical",
-                },
-                "annotations": {"summary": "Features of credit-risk drift"},
-                "startsAt": "2026-01-01T00:00:00Z",
-            }
-            for feature in ("income", "purpose")
-        ],
-    }
-)
-"""What Alertmanager would send of the day."""
+
+def delivery() -> str:
+    """What Alertmanager would send of the day now."""
+    alerts = [
+        {
+            "status": "firing",
+            "labels": {
+                "alertname": "ModelDriftFeatureDrifted",
+                "model": "credit-risk",
+                "feature": feature,
+                "severity": "critical",
+            },
+            "annotations": {"summary": "Features of credit-risk drift"},
+            "startsAt": datetime.now(UTC).isoformat(),
+        }
+        for feature in ("income", "purpose")
+    ]
+    return json.dumps({"version": "4", "alerts": alerts})
+
 
 LOOKS: tuple[tuple[str, tuple[int, int], Scheme], ...] = (
     ("wide", WIDE, "light"),
@@ -74,7 +74,7 @@ def main(folder: Path, looks: tuple[str, ...]) -> None:
         chromium() as browser,
     ):
         eventually(lambda: _all_ran(running), "a run of each model")
-        httpx.post(f"{running.url}/alerts", content=DELIVERY, trust_env=False).raise_for_status()
+        httpx.post(f"{running.url}/alerts", content=delivery(), trust_env=False).raise_for_status()
         with page_of(browser) as page:
             addresses = places(page, f"{running.url}/")
         for look, size, scheme in LOOKS:

@@ -87,7 +87,15 @@ class Ledger:
 
     slices: dict[SliceKey, Vector] = field(default_factory=dict)
     asked: list[Span] = field(default_factory=list)
+    failure: Exception | None = None
+    """What counting raises, where it fails."""
+
     closed: int = 0
+
+    def add(self, start: int, vector: Vector, *split: str) -> None:
+        """Let rows arrive in a slice, late ones too."""
+        key = SliceKey(start, *split)
+        self.slices[key] = self.slices[key] + vector if key in self.slices else vector
 
     def count(
         self,
@@ -100,9 +108,12 @@ class Ledger:
         """Count the written slices of a span."""
         assert span.end <= now
         assert span.start % width == span.end % width == 0
+        assert all(key.start % width == 0 for key in self.slices)
         if stop():
             raise RunStoppedError("stopped")
         self.asked.append(span)
+        if self.failure is not None:
+            raise self.failure
         found = {k: v for k, v in self.slices.items() if span.start <= k.start < span.end}
         read = sum(profile.layout.rows(v) for k, v in found.items() if not k.segment_by)
         return Counted(found, rows_read=read)

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,15 @@ class Server:
         """The URL with a password, or without one."""
         secret = "" if password is None else ":" + quote(password, safe="")
         return f"postgresql://drift{secret}@127.0.0.1:{self.port}/{database}"
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """The URL of a database of its own, empty, for the time of the body."""
+        name = f"store_{uuid.uuid4().hex}"
+        with self.connect() as admin:
+            admin.execute(f"CREATE DATABASE {name}")
+            yield self.url_with(self.password, name)
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def connect(self) -> Any:
         """A connection of the owner of the database."""

@@ -8,11 +8,11 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-import yaml
 
 from drift_exporter.config_file import dump_yaml, load_yaml
 from drift_exporter.demo.receiver import receiving
 from drift_exporter.rules import Trial, example_files, write_trial
+from yaml_text import parsed
 
 EXAMPLE = Path(__file__).parents[1] / "alert_rules" / "alertmanager"
 CONFIG = EXAMPLE / "alertmanager.yml"
@@ -402,7 +402,7 @@ def test_secrets_come_from_files() -> None:
 
 def test_the_exporter_is_told_of_every_alert_of_a_group() -> None:
     """No number of alerts is cut off, ends are told, and what was missed is told again soon."""
-    config = yaml.safe_load(CONFIG.read_text())
+    config = parsed(CONFIG.read_text())
     (receiver,) = [r for r in config["receivers"] if r["name"] == "drift-exporter"]
     (webhook,) = receiver["webhook_configs"]
     first = config["route"]["routes"][0]
@@ -422,7 +422,7 @@ def test_the_token_of_the_webhook_may_come_from_a_file(tmp_path: Path) -> None:
 
     amtool("check-config", tmp_path / "alertmanager.yml")
     (receiver,) = [
-        r for r in yaml.safe_load("\n".join(wanted))["receivers"] if r["name"] == "drift-exporter"
+        r for r in parsed("\n".join(wanted))["receivers"] if r["name"] == "drift-exporter"
     ]
     assert receiver["webhook_configs"][0]["http_config"] == {
         "authorization": {"credentials_file": "/etc/alertmanager/secrets/drift-exporter-token"}
@@ -436,7 +436,7 @@ def test_a_trial_without_incidents_has_no_way_to_them(tmp_path: Path) -> None:
     amtool("check-config", path)
     assert "drift-exporter:10033" not in path.read_text()
     assert "drift-exporter" not in {
-        route["receiver"] for route in yaml.safe_load(path.read_text())["route"]["routes"]
+        route["receiver"] for route in parsed(path.read_text())["route"]["routes"]
     }
 
 
@@ -451,7 +451,7 @@ def test_a_trial_is_accepted_and_reaches_nobody_else(tmp_path: Path) -> None:
     path = write_trial(tmp_path / "am", trial, load_yaml, dump_yaml)
 
     amtool("check-config", path)
-    config = yaml.safe_load(path.read_text())
+    config = parsed(path.read_text())
     assert Path(config["global"]["slack_api_url_file"]).read_text() == trial.slack_url
     assert config["global"]["pagerduty_url"] == trial.pagerduty_url
     (kept,) = [r for r in config["receivers"] if r["name"] == "drift-exporter"]

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import requests
-import yaml
 
 from alerting_servers import ALERTMANAGER, free_port, server
 from drift_exporter.casework.receiving import receive
@@ -17,6 +16,7 @@ from drift_exporter.rules import Trial, write_trial
 from drift_exporter.store import open_store
 from exporter_process import eventually
 from recording_server import Recorder, recording_server
+from yaml_text import parsed
 
 FEATURES = 150
 TOKEN = "only-for-this-test"
@@ -101,9 +101,9 @@ def test_every_alert_and_its_end_arrive(tmp_path: Path) -> None:
 def with_token(config: Path, file: Path) -> None:
     """Have Alertmanager send a token from a file, as the example's comment says."""
     file.write_text(TOKEN)
-    found = yaml.safe_load(config.read_text())
+    found = parsed(config.read_text())
     (receiver,) = [r for r in found["receivers"] if r["name"] == "drift-exporter"]
     receiver["webhook_configs"][0]["http_config"] = {
         "authorization": {"credentials_file": str(file)}
     }
-    config.write_text(yaml.safe_dump(found))
+    config.write_text(dump_yaml(found))

@@ -1,12 +1,10 @@
 """The analysis on real data with known drift: it says what the data is documented to be.
 
-The data is not part of the project; DRIFT_DATASETS names the folder that has it.
+The data is no part of the project: ``real_data`` says where it is.
 """
 
-import os
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,12 +16,7 @@ from drift_exporter.counts import Vector
 from drift_exporter.reading.opening import open_source
 from drift_exporter.reading.profile_builder import build_profile
 from drift_exporter.reading.source import Span
-
-DATASETS = Path(os.environ.get("DRIFT_DATASETS", Path(__file__).parents[2] / "shared" / "datasets"))
-pytestmark = pytest.mark.skipif(
-    not DATASETS.is_dir(),
-    reason=f"the data sets are not in {DATASETS.name}/ beside the project; set DRIFT_DATASETS",
-)
+from real_data import dataset
 
 DAY = 86400
 DRIFTED = {"car_value", "loan_length", "repaid_loan_on_prev_car", "salary_range"}
@@ -64,7 +57,7 @@ def analysed(
 
 def car_loan(file: str) -> dict[str, Any]:
     """The car loan model, its label a column of segments."""
-    path = str(DATASETS / file)
+    path = dataset(file)
     return {
         "reference": {"url": path, "end": "2018-10-31"},
         "current": {"url": path, "lateness": "0s"},
@@ -120,7 +113,7 @@ def test_an_unseen_category_alone() -> None:
 
 def test_rides_that_grow() -> None:
     """The growth of 2012 is a shift of the rides: of inputs, or of the prediction if it is one."""
-    path = str(DATASETS / "bike_sharing_hourly.parquet")
+    path = dataset("bike_sharing_hourly.parquet")
     settings: dict[str, Any] = {
         "reference": {"url": path, "end": "2012-01-01"},
         "current": {"url": path, "lateness": "0s"},
@@ -138,7 +131,7 @@ def test_rides_that_grow() -> None:
 
 def test_weather_has_its_seasons_and_nothing_else() -> None:
     """A summer against its year: what follows the year shifted everywhere, the rest is quiet."""
-    path = str(DATASETS / "nyc_weather_2013.parquet")
+    path = dataset("nyc_weather_2013.parquet")
     settings: dict[str, Any] = {
         "reference": path,
         "current": {"url": path, "lateness": "0s"},

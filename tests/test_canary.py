@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
 from drift_exporter.checking import check
 from drift_exporter.config import Config
@@ -16,6 +15,7 @@ from drift_exporter.reading.opening import open_source
 from drift_exporter.rules import generate
 from drift_exporter.store import open_store
 from drift_exporter.verdicts.verdict import State
+from yaml_text import parsed
 
 MIDNIGHT = 1_799_625_600
 MINUTE = 60
@@ -87,7 +87,7 @@ def test_a_day_without_its_drift_is_quiet(tmp_path: Path) -> None:
 
 def test_its_alerts_are_in_the_rules() -> None:
     """Rules of a config with a canary keep its pace, so that its alert fires within its drift."""
-    groups = yaml.safe_load(generate(config(), dump_yaml))["groups"]
+    groups = parsed(generate(config(), dump_yaml))["groups"]
     paces = {g["name"]: str(g["rules"]) for g in groups if "-models-" in g["name"]}
     assert set(paces) == {"modeldrift-models-1m", "modeldrift-models-5m"}
     assert "canary" in paces["modeldrift-models-1m"]

@@ -1,7 +1,6 @@
 """Story one: a run reads what is new, replaces late slices, judges windows, survives failures."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +8,13 @@ import pytest
 
 from drift_exporter.checking import check
 from drift_exporter.config import ModelConfig
-from drift_exporter.counts import SliceKey, Vector
+from drift_exporter.counts import Vector
 from drift_exporter.errors import RunStoppedError, SourceError, StoreError
 from drift_exporter.profile import CategoryBins, Feature, NumericBins, Profile, SegmentColumn
-from drift_exporter.reading.source import Column, Counted, Sketches, Span
 from drift_exporter.snapshot import Snapshot
 from drift_exporter.store import Store, open_store
 from drift_exporter.verdicts.verdict import Reason, State
+from past_counts import Ledger
 
 HOUR = 3600
 NOON = 1_767_268_800
@@ -44,55 +43,6 @@ def rows_of(young: int, middle: int, old: int) -> Vector:
     total = young + middle + old
     cities = [total // 3 + (i < total % 3) for i in range(3)]
     return np.array([0, young, middle, old, 0, 0, 0, 0, *cities, 0, 0, 0])
-
-
-@dataclass
-class Ledger:
-    """A source of slices that are written down; it answers as the protocol says."""
-
-    slices: dict[SliceKey, Vector] = field(default_factory=dict)
-    asked: list[Span] = field(default_factory=list)
-    failure: Exception | None = None
-
-    def add(self, start: int, vector: Vector, *split: str) -> None:
-        """Let rows arrive in a slice, late ones too."""
-        key = SliceKey(start, *split)
-        self.slices[key] = self.slices[key] + vector if key in self.slices else vector
-
-    def count(
-        self,
-        profile: Profile,
-        span: Span,
-        width: int,
-        now: float,
-        stop: Callable[[], bool] = lambda: False,
-    ) -> Counted:
-        """Count the written slices of a span."""
-        assert span.end <= now
-        assert all(key.start % width == 0 for key in self.slices)
-        self.asked.append(span)
-        if stop():
-            raise RunStoppedError("stopped")
-        if self.failure is not None:
-            raise self.failure
-        found = {k: v for k, v in self.slices.items() if span.start <= k.start < span.end}
-        read = sum(profile.layout.rows(v) for k, v in found.items() if not k.segment_by)
-        return Counted(found, rows_read=read)
-
-    def columns(self) -> Mapping[str, Column]:
-        """No column: the profile is given."""
-        return {}
-
-    def sketch(self, *_: object, **__: object) -> Sketches:
-        """No sketch: the profile is given."""
-        return Sketches({}, {})
-
-    def count_all(self, *_: object, **__: object) -> Counted:
-        """No reference: the profile is given."""
-        return Counted({})
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 @pytest.fixture

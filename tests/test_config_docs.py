@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from ruamel.yaml import YAML
 
 from drift_exporter.config import Config, Model
 from drift_exporter.config_file import load
 from drift_exporter.papers import config_docs
+from yaml_text import parsed
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -70,7 +70,7 @@ def test_every_example_is_a_config(example: str, tmp_path: Path) -> None:
     config = load(file, {"STORE_PASSWORD": "x"})
 
     assert config.models
-    assert list(_faults(YAML(typ="safe", pure=True).load(_text_only(example)), SCHEMA)) == []
+    assert list(_faults(parsed(_text_only(example)), SCHEMA)) == []
 
 
 def test_there_are_a_short_example_and_a_long_one() -> None:

@@ -1,17 +1,15 @@
 """Real data with known drift: found when and where it is documented, and quiet elsewhere.
 
 The exporter's own story is run over each timeline, with time as an argument: profile from the
-reference, slices from the source, windows from the store. The data is not part of the project;
-DRIFT_DATASETS names the folder that has it.
+reference, slices from the source, windows from the store. The data is no part of the project:
+``real_data`` says where it is.
 """
 
-import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,12 +24,7 @@ from drift_exporter.reading.source import Span
 from drift_exporter.snapshot import Snapshot
 from drift_exporter.statistics.calibration import Method
 from drift_exporter.store import open_store
-
-DATASETS = Path(os.environ.get("DRIFT_DATASETS", Path(__file__).parents[2] / "shared" / "datasets"))
-pytestmark = pytest.mark.skipif(
-    not DATASETS.is_dir(),
-    reason=f"the data sets are not in {DATASETS.name}/ beside the project; set DRIFT_DATASETS",
-)
+from real_data import dataset
 
 OVER = ("warning", "critical")
 Alarms = dict[date, dict[str, set[str]]]
@@ -79,7 +72,7 @@ def alarms_of(found: Iterator[Snapshot]) -> Alarms:
 
 def car_loan(file: str) -> dict[str, Any]:
     """The car loan model: reference to October 2018, one window of a day, one of a week."""
-    path = str(DATASETS / file)
+    path = dataset(file)
     return {
         "reference": {"url": path, "end": "2018-10-31"},
         "current": {"url": path, "lateness": "0s"},
@@ -137,7 +130,7 @@ def test_weather_has_no_sudden_drift() -> None:
     Temperature, dew point, pressure and wind follow the year; against one fixed reference that
     is drift, and a reference with seasons is the answer.
     """
-    path = str(DATASETS / "nyc_weather_2013.parquet")
+    path = dataset("nyc_weather_2013.parquet")
     settings = {
         "reference": path,
         "current": {"url": path, "lateness": "0s"},
@@ -163,7 +156,7 @@ def test_weather_has_no_sudden_drift() -> None:
 
 def test_bike_rides_grow_and_the_calendar_does_not() -> None:
     """Against 2011, a sliding year shows the growth of the rides, and of nothing else."""
-    path = str(DATASETS / "bike_sharing_hourly.parquet")
+    path = dataset("bike_sharing_hourly.parquet")
     settings = {
         "reference": {"url": path, "end": "2012-01-01"},
         "current": {"url": path, "lateness": "0s"},
@@ -237,7 +230,7 @@ def test_car_loan_drifts_on_its_day_by_calibrated_thresholds() -> None:
 def test_weather_alarms_within_twice_the_budget() -> None:
     """Three months of real weather, calibrated on four months before and compared with the month
     before: at most two alarms are held for as long as an alert waits."""
-    path = str(DATASETS / "nyc_weather_2013.parquet")
+    path = dataset("nyc_weather_2013.parquet")
     settings = {
         "reference": {"url": path, "kind": "rolling"},
         "current": {"url": path, "lateness": "0s"},
@@ -262,7 +255,7 @@ def test_weather_alarms_within_twice_the_budget() -> None:
 def test_bike_rides_grow_by_calibrated_thresholds() -> None:
     """Against 2011 a sliding year shows the growth of the rides; of all else humidity alone, by a
     PSI of 0.05 at the very end, and never the calendar."""
-    path = str(DATASETS / "bike_sharing_hourly.parquet")
+    path = dataset("bike_sharing_hourly.parquet")
     settings = {
         "reference": {"url": path, "end": "2012-01-01"},
         "current": {"url": path, "lateness": "0s"},

@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -45,6 +44,7 @@ from drift_exporter.demo.stage import BACKLOG_SECONDS, SEED, reachable, stage
 from drift_exporter.demo.story import story
 from drift_exporter.errors import DemoError
 from drift_exporter.statistics.divergences import psi
+from yaml_text import parsed
 
 # A Monday, 0:00 UTC.
 MONDAY = 1_799_625_600
@@ -352,7 +352,7 @@ def test_stage_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     folder, now = tmp_path / "demo", MONDAY + 0.5
     with stage(folder, ":10033", clock=lambda: now, drift_after_seconds=90) as ready:
-        config = Config.model_validate(yaml.safe_load(ready.config.read_text()))
+        config = Config.model_validate(parsed(ready.config.read_text()))
         text = ready.story
     model = config.models[0]
     schema = pq.read_schema(ready.config.parent / model.reference.url)

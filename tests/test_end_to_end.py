@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
+from alerting_servers import free_port
 from drift_exporter.audit import Entry, from_line
 from drift_exporter.cli import main
 from drift_exporter.profiles.files import read_profile
@@ -50,13 +51,6 @@ def folder(tmp_path: Path) -> Path:
     append_lines(tmp_path / "current.jsonl", shifted)
     (tmp_path / "drift.yml").write_text(CONFIG.format(interval="1h"))
     return tmp_path
-
-
-def free_port() -> int:
-    """A port of the loopback that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The papers of alerting name only what there is, and the example configs run."""
+"""The papers name only what there is, and the example configs run."""
 
 import re
 import subprocess
@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 import pytest
-from ruamel.yaml import YAML
 
 from drift_exporter.cli import main
 from drift_exporter.config import Config
@@ -19,12 +18,18 @@ from drift_exporter.metrics.families import FAMILIES
 from drift_exporter.metrics.health import Health
 from drift_exporter.metrics.incidents import INCIDENT_FAMILIES
 from drift_exporter.rules import Options, generate
+from yaml_text import parsed
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 EXAMPLES = sorted((DOCS / "examples").glob("*.yml"))
 RUNBOOKS = sorted((DOCS / "runbooks").glob("*.md"))
-PAPERS = [DOCS / "alerting.md", *RUNBOOKS, *sorted((DOCS / "examples").glob("*.md"))]
+PAPERS = [
+    ROOT / "README.md",
+    *(DOCS / f"{name}.md" for name in ("alerting", "cli", "compliance", "design")),
+    *RUNBOOKS,
+    *sorted((DOCS / "examples").glob("*.md")),
+]
 
 SECTIONS = [
     "## Meaning",
@@ -43,7 +48,7 @@ def _name(path: Path) -> str:
 @cache
 def _rules() -> list[dict[str, Any]]:
     """All rules that are shipped, with the alert that is off by default."""
-    document = YAML(typ="safe", pure=True).load(generate(None, dump_yaml, Options(watchdog=True)))
+    document = parsed(generate(None, dump_yaml, Options(watchdog=True)))
     return [rule for group in document["groups"] for rule in group["rules"]]
 
 
@@ -75,12 +80,14 @@ def _queries(text: str) -> list[str]:
 
 
 def _commands(text: str) -> Iterator[list[str]]:
-    """What stands behind ``drift-exporter`` in blocks of shell and in inline code."""
-    blocks = re.findall(r"^ *```sh\n(.*?)```", text, re.DOTALL | re.MULTILINE)
+    """What stands behind ``drift-exporter`` in blocks of shell or of no language, and in inline
+    code."""
+    found = re.findall(r"^ *```(\w*)\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
+    blocks = [block for language, block in found if language in ("", "sh")]
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     prose = re.sub(r"^ *```.*?```$", "", text, flags=re.DOTALL | re.MULTILINE)
     for code in [*lines, *re.findall(r"`([^`]+)`", prose)]:
-        words = code.split()
+        words = re.sub(r"(^|\s)#.*", "", code).split()
         if len(words) > 1 and words[0] == "drift-exporter":
             yield words[1:]
 
@@ -192,6 +199,14 @@ def test_a_paper_names_only_metrics_that_exist(path: Path) -> None:
         assert used <= exported[name] | {"job", "instance"}, name
 
 
+@pytest.mark.parametrize("path", PAPERS, ids=_name)
+def test_a_paper_names_only_alerts_that_exist(path: Path) -> None:
+    """Each is shipped; a name that is cut short by an ellipsis begins one that is."""
+    text = path.read_text(encoding="utf-8")
+    for name, cut in re.findall(r"\b(ModelDrift[A-Z]\w+)(…?)", text):
+        assert any(alert.startswith(name) if cut else alert == name for alert in _alerts()), name
+
+
 def test_prometheus_takes_every_query_of_the_papers(tmp_path: Path) -> None:
     """A query is pasted as it stands: it must be one."""
     queries = [q for path in PAPERS for q in _queries(path.read_text(encoding="utf-8"))]
@@ -219,6 +234,8 @@ def test_a_paper_names_only_commands_that_exist(path: Path) -> None:
         pytest.param("`drift-exporter profile built`", "built", id="a subcommand"),
         pytest.param("```sh\ndrift-exporter rules --jobs=x\n```", "--jobs", id="an option"),
         pytest.param("`drift-exporter --shard=0/2`", None, id="the command itself"),
+        pytest.param("```\ndrift-exporter rule\n```", "rule", id="no language"),
+        pytest.param("```\ndrift-exporter rules  # to --be loaded\n```", None, id="a comment"),
     ],
 )
 def test_a_command_that_does_not_exist_is_found(command: str, unknown: str | None) -> None:
@@ -230,13 +247,24 @@ def test_a_command_that_does_not_exist_is_found(command: str, unknown: str | Non
 def test_links_between_papers_lead_somewhere(path: Path) -> None:
     """Files are there, and so are the headings within them."""
     text = path.read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)]+)\)", text):
+    for target in re.findall(r"\]\((?!https?://)([^)]+)\)", text):
         name, _, anchor = target.partition("#")
         file = (path.parent / name).resolve() if name else path
         assert file.exists(), target
         if anchor:
             headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
             assert anchor in {re.sub(r"\W+", "-", heading.lower()) for heading in headings}
+
+
+def test_every_picture_is_shown() -> None:
+    """No picture outlives the paper that showed it."""
+    shown = {
+        name
+        for path in PAPERS
+        for name in re.findall(r"!\[[^]]+\]\([\w/]*images/([^)]+)\)", path.read_text("utf-8"))
+    }
+
+    assert shown == {path.name for path in (DOCS / "images").iterdir()}
 
 
 def test_the_routing_test_of_the_paper_passes() -> None:

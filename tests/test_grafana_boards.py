@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from grafana import parts
 from grafana.build import dashboards, files
 from grafana.expressions import Expression, all_panels, expressions, filled, label_values
@@ -18,6 +17,7 @@ from grafana.expressions import Expression, all_panels, expressions, filled, lab
 from drift_exporter.metrics.families import FAMILIES
 from drift_exporter.metrics.health import Health
 from drift_exporter.metrics.incidents import INCIDENT_FAMILIES
+from yaml_text import parsed
 
 ROOT = Path(__file__).parent.parent
 BOARDS = [
@@ -307,7 +307,7 @@ def test_rows_lead_down() -> None:
 
 def test_alerts_link_to_these_boards() -> None:
     """The address in every alert is a board of ours with variables that it has."""
-    rules = yaml.safe_load((ROOT / "alert_rules" / "drift-exporter.rules.yml").read_text())
+    rules = parsed((ROOT / "alert_rules" / "drift-exporter.rules.yml").read_text())
     variables = {b["uid"]: {v["name"] for v in b["templating"]["list"]} for b in BOARDS}
     urls = [
         rule["annotations"]["dashboard_url"]

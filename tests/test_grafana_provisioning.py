@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from grafana.build import dashboards
+
+from yaml_text import documents, parsed
 
 ROOT = Path(__file__).parent.parent
 GRAFANA = ROOT / "grafana"
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yml").read_text())
+COMPOSE: dict[str, Any] = parsed((ROOT / "compose.yml").read_text())
 SERVICES = COMPOSE["services"]
 
 
@@ -29,7 +30,7 @@ def mounts(service: str) -> dict[str, Path]:
 
 def test_configmaps_hold_the_dashboards() -> None:
     """The sidecar finds a label, and under each key the board as committed."""
-    found = list(yaml.safe_load_all((GRAFANA / "kubernetes" / "dashboards.yaml").read_text()))
+    found = documents((GRAFANA / "kubernetes" / "dashboards.yaml").read_text())
 
     assert {c["metadata"]["name"] for c in found} == {b["uid"] for b in dashboards()}
     for configmap in found:
@@ -38,7 +39,7 @@ def test_configmaps_hold_the_dashboards() -> None:
         ((name, text),) = configmap["data"].items()
         assert json.loads(text) == json.loads((GRAFANA / "dashboards" / name).read_text())
         # kubectl apply keeps the whole in an annotation of at most 256 KiB.
-        assert len(yaml.safe_dump(configmap)) < 200_000
+        assert len(json.dumps(configmap)) < 200_000
 
 
 def test_what_compose_mounts_is_there() -> None:
@@ -79,14 +80,14 @@ def test_nothing_is_open_to_the_network() -> None:
 def test_grafana_finds_boards_and_data_source() -> None:
     """The provider's folder is where the boards are mounted; Grafana's home is one of them."""
     given = mounts("grafana")
-    (provider,) = yaml.safe_load(
+    (provider,) = parsed(
         (GRAFANA / "provisioning" / "dashboards" / "drift-exporter.yml").read_text()
     )["providers"]
-    (source,) = yaml.safe_load(
-        (GRAFANA / "provisioning" / "datasources" / "prometheus.yml").read_text()
-    )["datasources"]
+    (source,) = parsed((GRAFANA / "provisioning" / "datasources" / "prometheus.yml").read_text())[
+        "datasources"
+    ]
     home = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
-    scrapes = yaml.safe_load((GRAFANA / "compose" / "prometheus.yml").read_text())
+    scrapes = parsed((GRAFANA / "compose" / "prometheus.yml").read_text())
 
     assert given[provider["options"]["path"]] == ROOT / "grafana/dashboards"
     assert (given[str(Path(home).parent)] / Path(home).name).exists()

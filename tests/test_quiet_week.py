@@ -5,7 +5,6 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from drift_exporter.checking import check
@@ -21,6 +20,7 @@ from drift_exporter.rules import generate
 from drift_exporter.rules.recording import agreed_of
 from drift_exporter.snapshot import Snapshot
 from drift_exporter.store import open_store
+from yaml_text import parsed
 
 # A Monday, 0:00 UTC.
 MONDAY = 1_799_625_600
@@ -113,7 +113,7 @@ def test_a_week_without_drift_is_silent(tmp_path: Path) -> None:
     unit = {
         "rule_files": ["rules.yml"],
         "evaluation_interval": "15m",
-        "group_eval_order": [group["name"] for group in yaml.safe_load(rules)["groups"]],
+        "group_eval_order": [group["name"] for group in parsed(rules)["groups"]],
         "tests": [{"interval": "15m", "input_series": series, "promql_expr_test": expected}],
     }
     (tmp_path / "test.yml").write_text(dump_yaml(unit))

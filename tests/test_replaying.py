@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from drift_exporter.checking import check
@@ -52,6 +51,7 @@ from drift_exporter.rules.routing import CONFIG, EXAMPLE
 from drift_exporter.snapshot import FeatureInfo, Run, Snapshot, WindowResult
 from drift_exporter.store import open_store
 from drift_exporter.verdicts.verdict import Reason, State, Verdict
+from yaml_text import parsed
 
 # A Monday, 0:00 UTC.
 MONDAY = 1_767_571_200
@@ -213,7 +213,7 @@ def test_alerts_are_those_that_prometheus_fires(
     unit = {
         "rule_files": ["rules.yml"],
         "evaluation_interval": "1m",
-        "group_eval_order": [group["name"] for group in yaml.safe_load(rules)["groups"]],
+        "group_eval_order": [group["name"] for group in parsed(rules)["groups"]],
         "tests": [{"interval": "1m", "input_series": series, "promql_expr_test": expected}],
     }
     # JSON is YAML, and quicker.

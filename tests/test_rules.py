@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
@@ -28,6 +27,7 @@ from drift_exporter.rules import (
     recording,
 )
 from drift_exporter.rules.alerts import QUALITY_ALERTS, Pace
+from yaml_text import parsed
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "alert_rules"
@@ -137,7 +137,7 @@ def test_the_watchdog_fires_where_it_is_wanted(tmp_path: Path) -> None:
     labels = 'ALERTS{alertname="ModelDriftWatchdog", alertstate="firing", severity="none"}'
     expected |= {"exp_samples": [{"labels": labels, "value": 1}]}  # type: ignore[dict-item]
     (tmp_path / "test.yml").write_text(
-        yaml.safe_dump({"rule_files": ["rules.yml"], "tests": [{"promql_expr_test": [expected]}]})
+        dump_yaml({"rule_files": ["rules.yml"], "tests": [{"promql_expr_test": [expected]}]})
     )
 
     promtool("test", "rules", tmp_path / "test.yml")
@@ -146,7 +146,7 @@ def test_the_watchdog_fires_where_it_is_wanted(tmp_path: Path) -> None:
 def _cases() -> Iterator[tuple[str, bool]]:
     """Each alert that a unit test expects, with its text, and each that it expects not to come."""
     for path in TESTS:
-        for case in yaml.safe_load(path.read_text())["tests"]:
+        for case in parsed(path.read_text())["tests"]:
             told = {
                 asked["alertname"]
                 for asked in case.get("alert_rule_test", [])

@@ -2,8 +2,6 @@
 
 import json
 import time
-import uuid
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +10,6 @@ import pytest
 from exporter_process import ExporterProcess, eventually, exporter, fetch
 from incident_desk import alert, body
 from inference_data import append_lines, table, write_reference
-from postgres import Server
 
 SHARD_OF = {"risk": 0, "credit": 1}
 """By model, the parity of its name's hash: of the first 8 bytes of SHA-256, the last bit."""
@@ -39,16 +36,6 @@ def config(folder: Path, store: str = "") -> Path:
         f"models:\n{models}" + (f"store: {{url: {json.dumps(store)}}}\n" if store else "")
     )
     return path
-
-
-@pytest.fixture
-def database(postgres: Server) -> Iterator[str]:
-    """The URL of a database of its own, empty."""
-    name = f"store_{uuid.uuid4().hex}"
-    with postgres.connect() as admin:
-        admin.execute(f"CREATE DATABASE {name}")
-        yield postgres.url_with(postgres.password, name)
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def deliver(running: ExporterProcess) -> None:

@@ -20,7 +20,6 @@ from drift_exporter.counts import SliceKey, Vector
 from drift_exporter.errors import StoreError
 from drift_exporter.snapshot import Run
 from drift_exporter.store import Store, open_store, schema, tables
-from postgres import Server
 
 WIDTH = 300
 SERIES = ("churn", "abc", WIDTH)
@@ -46,12 +45,7 @@ def url(request: pytest.FixtureRequest) -> Iterator[str]:
         folder: Path = request.getfixturevalue("tmp_path")
         yield f"sqlite:///{folder}/made/store.db"
         return
-    postgres: Server = request.getfixturevalue("postgres")
-    name = f"store_{uuid.uuid4().hex}"
-    with postgres.connect() as admin:
-        admin.execute(f"CREATE DATABASE {name}")
-        yield postgres.url_with(postgres.password, name)
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    yield request.getfixturevalue("database")
 
 
 @pytest.fixture

@@ -1,8 +1,5 @@
 """A store in PostgreSQL is shared by shards and survives the server's restarts."""
 
-import uuid
-from collections.abc import Iterator
-
 import numpy as np
 import psycopg
 import pytest
@@ -11,20 +8,9 @@ from drift_exporter.counts import SliceKey
 from drift_exporter.errors import StoreError
 from drift_exporter.snapshot import Run
 from drift_exporter.store import Store, open_store
-from postgres import Server
 
 WIDTH = 300
 DAY = 86400
-
-
-@pytest.fixture
-def url(postgres: Server) -> Iterator[str]:
-    """A database of its own, empty."""
-    name = f"store_{uuid.uuid4().hex}"
-    with postgres.connect() as admin:
-        admin.execute(f"CREATE DATABASE {name}")
-        yield postgres.url_with(postgres.password, name)
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def cut_off(url: str) -> None:
@@ -50,26 +36,26 @@ def days(store: Store, model: str) -> list[int]:
     return [key.start // DAY for key, _ in store.read_slices(model, "abc", WIDTH, 0, 99 * DAY)]
 
 
-def test_after_a_restart_of_the_server(url: str) -> None:
+def test_after_a_restart_of_the_server(database: str) -> None:
     """Reads and writes go on, and the lock is taken again."""
-    with open_store(url, now=0) as store:
+    with open_store(database, now=0) as store:
         count(store, "churn", 2)
 
-        cut_off(url)
+        cut_off(database)
 
         assert days(store, "churn") == [0, 1]
         count(store, "churn", 3)
         assert days(store, "churn") == [0, 1, 2]
         with pytest.raises(StoreError, match="in use by drift-exporter process"):
-            open_store(url, now=0)
+            open_store(database, now=0)
 
 
-def test_whoever_lost_the_lock_does_not_write(url: str) -> None:
+def test_whoever_lost_the_lock_does_not_write(database: str) -> None:
     """A process that was cut off while another took over fails its writes, and says why."""
-    with open_store(url, now=0) as old:
+    with open_store(database, now=0) as old:
         count(old, "churn", 1)
-        cut_off(url)
-        with open_store(url, now=0) as new:
+        cut_off(database)
+        with open_store(database, now=0) as new:
             count(new, "churn", 2)
 
             with pytest.raises(StoreError, match="in use by drift-exporter process"):
@@ -80,14 +66,14 @@ def test_whoever_lost_the_lock_does_not_write(url: str) -> None:
         assert days(old, "churn") == [0, 1, 2]
 
 
-def test_shards_share_a_database(url: str) -> None:
+def test_shards_share_a_database(database: str) -> None:
     """Shards open side by side; a full store costs the others nothing before its age."""
     with (
-        open_store(url, now=0, shard="0/2") as one,
-        open_store(url, now=0, shard="1/2") as other,
+        open_store(database, now=0, shard="0/2") as one,
+        open_store(database, now=0, shard="1/2") as other,
     ):
         with pytest.raises(StoreError, match="its own --shard"):
-            open_store(url, now=0, shard="1/2")
+            open_store(database, now=0, shard="1/2")
         count(one, "churn", 10)
         count(other, "fraud", 10)
 
@@ -100,26 +86,26 @@ def test_shards_share_a_database(url: str) -> None:
         assert days(one, "fraud") == []
 
 
-def test_text_that_the_server_refuses(url: str) -> None:
+def test_text_that_the_server_refuses(database: str) -> None:
     """The message of a failure is kept, without the bytes that no text of the server holds."""
-    with open_store(url, now=0) as store:
+    with open_store(database, now=0) as store:
         store.record_run("churn", Run(1.0, 2.0, success=False, error="a\0b\udcff"))
 
         assert [stored.run.error for stored in store.runs()] == ["ab?"]
 
 
-def test_times_are_exact(url: str) -> None:
+def test_times_are_exact(database: str) -> None:
     """Times keep their microseconds, also on a server that is set up to round floats."""
     run = Run(1_700_000_000.123457, 1_700_000_001.654321, success=True)
-    with open_store(url, now=0) as store:
+    with open_store(database, now=0) as store:
         store.record_run("churn", run)
 
         assert store.last_run("churn") == run
 
 
-def test_a_reader_that_stops_early(url: str) -> None:
+def test_a_reader_that_stops_early(database: str) -> None:
     """What a reader leaves unread does not spoil the connection for the next one."""
-    with open_store(url, now=0) as store:
+    with open_store(database, now=0) as store:
         count(store, "churn", 40)
         for _ in range(40):
             reader = store.read_slices("churn", "abc", WIDTH, 0, 99 * DAY)

@@ -15,12 +15,12 @@ from typing import Any
 import bcrypt
 import httpx
 import pytest
-import yaml
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-from drift_exporter.errors import ConfigError, WebConfigError
+from drift_exporter.config_file import dump_yaml, load_yaml
+from drift_exporter.errors import WebConfigError
 from drift_exporter.web import auth
 from drift_exporter.web.serving import Server
 from drift_exporter.web.web_config import WebConfig, load_web_config
@@ -36,18 +36,10 @@ def hashed(password: str) -> str:
 HASH = hashed(SECRET)
 
 
-def load_yaml(path: Path) -> object:
-    """Read YAML; stands for the config file's own reader."""
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML") from error
-
-
 def write(path: Path, content: Any) -> None:
     """Put a file in its place at once, as `mv` and Kubernetes do."""
     new = path.with_suffix(".new")
-    new.write_text(content if isinstance(content, str) else yaml.safe_dump(content), "utf-8")
+    new.write_text(content if isinstance(content, str) else dump_yaml(content), "utf-8")
     new.replace(path)
 
 

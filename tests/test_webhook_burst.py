@@ -1,7 +1,7 @@
 """The webhook under load and under fire, on a real server and store."""
 
+import re
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,11 +9,16 @@ from typing import Any
 
 import httpx
 import pytest
+from markupsafe import escape
+from prometheus_client import CollectorRegistry
 
 from drift_exporter.casework.desk import Desk
 from drift_exporter.errors import StoreError
 from drift_exporter.incident import Cause, IncidentState
-from incident_desk import KEY, Room, alert, body, room, served
+from drift_exporter.metrics.exposition import Exposition
+from drift_exporter.metrics.incidents import IncidentMetrics
+from incident_desk import KEY, Room, alert, bearer, body, room, served
+from test_web import RUN, SNAPSHOT
 
 ALERTS = 10_000
 LONG = {"summary": "The data drifts. ", "description": "Look at the page of the model. " * 20}
@@ -36,6 +41,13 @@ def found(tmp_path: Path) -> Iterator[Room]:
         yield found
 
 
+def scraped_once(client: httpx.Client) -> tuple[int, frozenset[str]]:
+    """The code of a scrape, and the names of the families that it answers."""
+    # Of a body in several gzip members, as ours is, httpx reads the first alone.
+    answer = client.get("/metrics", headers={"Accept-Encoding": "identity"})
+    return answer.status_code, frozenset(re.findall(r"^# TYPE (\S+)", answer.text, re.MULTILINE))
+
+
 def kept(found: Room) -> set[str]:
     """Features of all alerts in the store."""
     cases = found.store.cases
@@ -51,17 +63,42 @@ def kept(found: Room) -> set[str]:
     ],
 )
 def test_a_burst_is_taken_whole(found: Room, bodies: int, senders: int) -> None:
-    """Of 10 000 alerts none is lost or refused, and scrapes are answered meanwhile."""
+    """Of 10 000 alerts none is lost or refused, and scrapes are answered whole meanwhile."""
     each = ALERTS // bodies
     sent = [burst(i * each, each) for i in range(bodies)]
-    with served(found) as client, ThreadPoolExecutor(senders) as pool:
-        client.timeout = httpx.Timeout(120)
-        begun = time.perf_counter()
-        answers = list(pool.map(lambda content: client.post("/alerts", content=content), sent))
-        seconds = time.perf_counter() - begun
+    registry = CollectorRegistry()
+    shown = Exposition(registry, max_series=10_000)
+    shown.update([SNAPSHOT], RUN.finished)
+    counted = IncidentMetrics(registry).received
+    desk = Desk(
+        lambda: found.store, lambda: found.settings, found.clock, lambda: KEY, counted=counted
+    )
+    scraped, ended = list[tuple[int, frozenset[str]]](), threading.Event()
 
-    print(f"{ALERTS} alerts in {bodies} bodies: {seconds:.1f} s")  # noqa: T201
+    def scrape(client: httpx.Client) -> None:
+        while not ended.is_set():
+            scraped.append(scraped_once(client))
+
+    def scraping(*, openmetrics: bool, gzip: bool) -> bytes:
+        return shown.scrape(openmetrics=openmetrics, zipped=gzip)
+
+    with (
+        served(found, desk=desk, scrape=scraping) as client,
+        ThreadPoolExecutor(senders + 1) as pool,
+    ):
+        client.timeout = httpx.Timeout(120)
+        before = scraped_once(client)
+        beside = pool.submit(scrape, client)
+        answers = list(pool.map(lambda content: client.post("/alerts", content=content), sent))
+        ended.set()
+        beside.result()
+
     assert {answer.status_code for answer in answers} == {200}
+    assert before[0] == 200
+    assert {"modeldrift_feature_psi", "modeldrift_alerts_received_total"} <= before[1]
+    assert set(scraped) == {before}
+    accepted = {"outcome": "accepted"}
+    assert registry.get_sample_value("modeldrift_alerts_received_total", accepted) == ALERTS
     assert kept(found) == {f"feature_{i}" for i in range(ALERTS)}
     incidents = {(i.model, i.cause, i.state) for i in found.store.cases.incidents()}
     assert incidents == {(m, Cause.DRIFT, IncidentState.OPEN) for m in ("credit", "churn")}
@@ -164,12 +201,20 @@ def test_an_odd_alert_is_kept(found: Room) -> None:
     with served(found) as client:
         sent = body([alert(odd), alert("x", model=odd), alert("y", labels={"alertname": odd})])
         codes = [client.post("/alerts", content=sent).status_code for _ in range(2)]
-        shown = client.get(
-            "/incidents", headers={"Authorization": "Bearer token-of-the-viewer-0123456789"}
-        )
+        listed = client.get("/incidents", headers=bearer("viewer"))
+        pages = [client.get(f"/incidents/{i}", headers=bearer("viewer")) for i in (1, 2)]
 
     assert codes == [200, 200]
-    assert "<script" not in shown.text
+    shown = str(escape(odd.removeprefix("\x00")))
+    for page in (listed, *pages):
+        assert page.status_code == 200
+        assert shown in page.text
+        assert "<script" not in page.text
+    cases = found.store.cases
+    of_feature, of_name, of_model = cases.alerts(1), cases.alerts(2), cases.unmatched_alerts()
+    assert [one.labels["feature"] for one in of_feature] == [odd]
+    assert [one.labels["alertname"] for one in of_name] == [odd]
+    assert [one.labels["model"] for one in of_model] == [odd]
 
 
 def test_a_store_that_cannot_be_written_makes_alertmanager_send_again(tmp_path: Path) -> None:
