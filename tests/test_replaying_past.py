@@ -20,7 +20,7 @@ from drift_exporter.calibration.lookback import made_anew
 from drift_exporter.calibration.past_jobs import Look, Past, past_to_judge
 from drift_exporter.checking.job import Job
 from drift_exporter.cli import main
-from drift_exporter.errors import StoreError
+from drift_exporter.errors import CalibrationError, StoreError
 from drift_exporter.profiles.current import profile_of
 from drift_exporter.reading.opening import open_source
 from drift_exporter.reading.source import Progress
@@ -96,13 +96,19 @@ def quiet(_: str) -> Iterator[Progress]:
 
 @contextlib.contextmanager
 def past(
-    folder: Path, *, store: bool = False, start: int = BEGIN, end: int = END, now: float = END
+    folder: Path,
+    *,
+    store: bool = False,
+    start: int = BEGIN,
+    end: int = END,
+    now: float = END,
+    step: int | None = None,
 ) -> Iterator[Past]:
     """The model's past as the commands have it."""
     config = load_config(folder / "drift.yml", {})
     (folder / "passing").mkdir()
     look = Look(config, folder / "passing", now, store_url(config) if store else None)
-    with past_to_judge(look, config.models[0], start, end, None, quiet) as found:
+    with past_to_judge(look, config.models[0], start, end, step, quiet) as found:
         yield found
 
 
@@ -280,6 +286,18 @@ def test_a_source_without_rows_before_is_said(folder: Path) -> None:
     with past(folder, start=MONDAY - DAY, end=MONDAY - HOUR) as found:
         (note,) = found.notes
         assert note.endswith("there is none")
+
+
+def test_days_before_the_data_are_not_told_of(folder: Path) -> None:
+    """A span that begins long before all rows begins with them; one that ends before is refused."""
+    configure(folder, "")
+    with past(folder, start=MONDAY - 90 * DAY, end=MONDAY + HOUR) as found:
+        assert found.start == MONDAY
+        assert found.notes == ("credit: the data begin at 2026-01-05, so the span begins there",)
+    shutil.rmtree(folder / "passing")
+    none = pytest.raises(CalibrationError, match="there is no run between 2026-01-05 and")
+    with past(folder, start=MONDAY, end=MONDAY + 2 * HOUR, step=DAY) as found, none:
+        list(found.runs())
 
 
 def test_pasts_of_several_models_are_open_at_once(folder: Path) -> None:

@@ -27,6 +27,7 @@ from drift_exporter.store import Store, open_store
 from drift_exporter.store.copying import readable_copy
 
 LONGEST_COUNT_SECONDS = 3600.0
+DAY_SECONDS = 86_400
 
 Work = Callable[[str], AbstractContextManager[Progress]]
 """Begins long work of a name, and tells its progress until it ends."""
@@ -66,14 +67,26 @@ class Past:
     """What of it is not as it was asked for."""
 
     def runs(self) -> Iterator[tuple[int, Snapshot]]:
-        """Every run of ``(start, end]``."""
+        """Every run of ``(start, end]``.
+
+        Raises
+        ------
+        CalibrationError
+            If there is none.
+        """
         wait = int(Pace(self.pace_seconds).two_runs_seconds)
+        at = None
         for at, found in runs(self.job, self.start, self.end, self.step_seconds):
             known = found.calibration
             if known is not None and self.pace_seconds > self.job.interval_seconds:
                 # Rules of this pace wait longer, and are not outdated for that.
                 known = replace(known, for_seconds=wait)
             yield at, replace(found, calibration=known)
+        if at is None:
+            raise CalibrationError(
+                f"model {self.job.model.name!r}: there is no run between {_when(self.start)} and "
+                f"{_when(self.end)}; choose a longer span or a shorter step"
+            )
 
 
 @contextmanager
@@ -217,7 +230,15 @@ def _known(
         notes.append(f"{model.name}: {ends} {_when(last)}, so the span ends there")
     start, end = max(start, first), min(end, last)
     row = job.store.first_slice(*which)
-    if row is None or row > start + step - longest:
+    if row is not None and row - start > DAY_SECONDS:
+        # Days of which there is nothing would be written, or told, as days without data.
+        start = row // step * step
+        notes.append(f"{model.name}: the data begin at {_when(row)}, so the span begins there")
+        if start >= end:
+            raise StoreError(
+                f"model {model.name!r}: the data begin at {_when(row)}, after the span; begin later"
+            )
+    elif row is None or row > start + step - longest:
         found = "there is none" if row is None else f"the first is from {_when(row)} on"
         notes.append(f"{model.name}: no row lies before the first window of the span; {found}")
     return start, end, tuple(notes)
