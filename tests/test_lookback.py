@@ -205,6 +205,18 @@ def of_north(slices: dict[SliceKey, Vector]) -> dict[SliceKey, Vector]:
         ),
         pytest.param({}, drawn(NOW - HOUR, NOW, missing=0.2), True, id="a fault of the data"),
         pytest.param(
+            {},
+            drawn(NOW - 4 * HOUR, NOW, missing=0.2) | drawn(NOW - HOUR, NOW, rows=20),
+            True,
+            id="a fault of the data in the shortest window that has rows enough",
+        ),
+        pytest.param(
+            {},
+            drawn(NOW - 4 * HOUR, NOW - HOUR, missing=0.2),
+            False,
+            id="no fault of the data any more",
+        ),
+        pytest.param(
             FIXED, drawn(NOW - 4 * HOUR, NOW, ages=lambda _: OLDER), False, id="a fixed threshold"
         ),
         pytest.param(

@@ -263,22 +263,25 @@ def _drifts(job: Job, newest: Snapshot) -> bool:
 
 def _over(newest: Snapshot) -> Iterator[tuple[str, int]]:
     """Statistic and position of columns over the warning threshold: in all windows that have a
-    score, shares of rows in the shortest; segments in every window that has one of all rows."""
+    score, shares of rows in the shortest of them; segments in every window that has one of all
+    rows."""
     if not newest.windows:
         return
     nothing = np.full(len(newest.features), np.nan)
-    shortest = min(newest.windows, key=lambda window: window.end - window.start)
+    shortest_first = sorted(newest.windows, key=lambda window: window.end - window.start)
     for statistic in CAN_BE_CALIBRATED:
-        asked = (shortest,) if statistic in RATES else newest.windows
         ratios = np.stack(
             [
                 _per_limit(
                     window.scores.get(statistic, nothing),
                     window.thresholds.get((statistic, "warning"), nothing),
                 )
-                for window in asked
+                for window in shortest_first
             ]
         )
+        if statistic in RATES:
+            first = (~np.isnan(ratios)).argmax(axis=0)
+            ratios = np.take_along_axis(ratios, first[np.newaxis], axis=0)
         agreed = (ratios > 1).any(axis=0) & ~(ratios <= 1).any(axis=0)
         yield from ((statistic, i) for i in np.flatnonzero(agreed).tolist())
     known = ~np.isnan([window.scores.get("psi", nothing) for window in newest.windows])
