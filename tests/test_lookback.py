@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from drift_exporter.calibration import calibrating
 from drift_exporter.calibration.calibrating import calibrated, history_of, self_tested
 from drift_exporter.calibration.hindsight import judged
 from drift_exporter.calibration.lookback import (
@@ -31,6 +32,7 @@ from drift_exporter.scheduler import Ticket
 from drift_exporter.snapshot import Board, Snapshot
 from drift_exporter.statistics.baselines import Kind
 from drift_exporter.statistics.calibration import Method, Shortage
+from drift_exporter.statistics.tail import analytic_tail
 from drift_exporter.store import Store, open_store
 from drift_exporter.verdicts.promise import ModelCalibration, SelfTest, SeriesName, from_json
 from past_counts import AGES, DAY, HOUR, MONDAY, OLDER, SLICE, Ledger, drawn, job, keep, profile
@@ -646,6 +648,44 @@ def test_segments_are_calibrated_with_their_part(store: Store) -> None:
         for region in regions
     }
     assert found.leading.rule.budget_per_90_days == found.segments.rule.budget_per_90_days == 0.5
+
+
+@pytest.mark.parametrize("days", [5, 15])
+def test_too_many_segments_are_counted_all_the_same(
+    store: Store, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """Segments that are too many to be looked at vary as all rows do; their alpha is that of so
+    many series, not of one, however long the past is."""
+    monkeypatch.setattr(calibrating, "MOST_SEGMENT_SERIES", 400)
+    regions = tuple(f"r{i}" for i in range(400))
+    made = counted(store, 0, of=profile(segments=regions), segments="region")
+    keep(made, drawn(MONDAY, MONDAY + days * DAY), MONDAY, MONDAY + days * DAY)
+
+    found = calibrated(made, history_of(made, NOW), NOW)
+
+    assert found.segments is not None
+    assert (found.segments.method, found.segments.reason) == (
+        Method.ANALYTIC,
+        Shortage.TOO_MANY_SERIES,
+    )
+    of_all = analytic_tail(found.segments.rule.for_seconds, 2 * 400)
+    assert found.segments.neg_log10_alpha == pytest.approx(of_all.surprise_for(0.5))
+    natural = found.natural(made.profile, "1h")
+    assert natural.segments_omega == {}, "as all rows"
+
+
+def test_segments_of_a_short_past_are_counted_from_the_profile(store: Store) -> None:
+    """A segment that the past has no rows of can come, so it has its part of alpha."""
+    made = counted(store, 0, of=profile(segments=("north", "south")), segments="region")
+    slices = drawn(MONDAY, MONDAY + 5 * DAY, regions=("north",))
+    keep(made, slices, MONDAY, MONDAY + 5 * DAY)
+
+    found = calibrated(made, history_of(made, NOW), NOW)
+
+    assert found.segments is not None
+    assert found.segments.reason is Shortage.HISTORY_TOO_SHORT
+    of_all = analytic_tail(found.segments.rule.for_seconds, 4)
+    assert found.segments.neg_log10_alpha == pytest.approx(of_all.surprise_for(0.5))
 
 
 def test_a_young_model_says_what_it_lacks(store: Store) -> None:

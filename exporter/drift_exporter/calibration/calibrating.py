@@ -18,7 +18,7 @@ from drift_exporter.config import RATES
 from drift_exporter.counts import Layout
 from drift_exporter.errors import CalibrationError
 from drift_exporter.reading.source import Progress
-from drift_exporter.statistics.calibration import calibrate
+from drift_exporter.statistics.calibration import Shortage, analytic, calibrate
 from drift_exporter.statistics.history import Replay, replay
 from drift_exporter.statistics.pairs import StatisticsError
 from drift_exporter.statistics.tail import episodes, held
@@ -30,6 +30,7 @@ from drift_exporter.verdicts.promise import (
     SeriesName,
     Settings,
     column_names,
+    segment_names,
     series_name,
 )
 
@@ -37,7 +38,7 @@ CELLS_AT_ONCE = 32_000_000
 """Counts that are in memory at once: 128 MB."""
 
 MOST_SEGMENT_SERIES = 3000
-"""With more, segments vary as all rows do and only their part of the budget is their own."""
+"""With more, segments vary as all rows do, and alpha is that of so many independent series."""
 
 DAY_SECONDS = 86_400
 Counts = NDArray[np.int32]
@@ -131,11 +132,18 @@ def calibrated(
         rule = job.segments_rule
         segments = None
         if rule is not None:
-            split = [s for s in job.profile.segments if job.model.is_segment(s.name)]
-            names = len(job.profile.features) * sum(len(s.values) for s in split)
-            few = names <= MOST_SEGMENT_SERIES
-            series = _segments(history) if few else iter(())
-            segments = calibrate(told.each(series, names), timeline, rule)
+            number = len(segment_names(job.model, job.profile))
+            if number > MOST_SEGMENT_SERIES:
+                segments = analytic(
+                    (),
+                    rule,
+                    number=number,
+                    history_days=timeline.history_days,
+                    reason=Shortage.TOO_MANY_SERIES,
+                )
+            else:
+                series = told.each(_segments(history), number)
+                segments = calibrate(series, timeline, rule, number=number)
     except StatisticsError as error:
         raise CalibrationError(f"model {job.model.name!r}: {error}") from error
     progress(1.0)

@@ -50,6 +50,7 @@ class Shortage(StrEnum):
     NO_HISTORY = "no_history"
     HISTORY_TOO_SHORT = "history_too_short"
     TOO_FEW_EPISODES = "too_few_episodes"
+    TOO_MANY_SERIES = "too_many_series"
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,9 @@ def split_budget(budget_per_90_days: float, weights: Sequence[float]) -> tuple[f
     return tuple(budget_per_90_days * (weight / whole) for weight in weights)
 
 
-def calibrate(series: Iterable[Series], timeline: Timeline, rule: Rule) -> Calibration:
+def calibrate(
+    series: Iterable[Series], timeline: Timeline, rule: Rule, *, number: int = 0
+) -> Calibration:
     """Find the ``alpha`` with which the model pages falsely as often as its budget allows.
 
     Parameters
@@ -183,6 +186,9 @@ def calibrate(series: Iterable[Series], timeline: Timeline, rule: Rule) -> Calib
         The slices of the history, those of an incident excluded.
     rule
         How the alarm is evaluated, and the budget.
+    number
+        Series that can page, where that may be more than the history has: what the analytic form
+        counts on.
 
     Returns
     -------
@@ -201,7 +207,8 @@ def calibrate(series: Iterable[Series], timeline: Timeline, rule: Rule) -> Calib
     ends = evaluation_ends(timeline, rule)
     if days < LEAST_HISTORY_DAYS:
         reason = Shortage.HISTORY_TOO_SHORT if days > 0 else Shortage.NO_HISTORY
-        return analytic([one.name for one in series], rule, history_days=days, reason=reason)
+        names = [one.name for one in series]
+        return analytic(names, rule, number=number, history_days=days, reason=reason)
     largest = np.zeros(len(ends))
     leader = np.full(len(ends), -1)
     leader_psi = np.full(len(ends), np.nan)
@@ -218,7 +225,8 @@ def calibrate(series: Iterable[Series], timeline: Timeline, rule: Rule) -> Calib
     tail = fitted_tail(largest, days, gap)
     if tail is None:
         short = Shortage.TOO_FEW_EPISODES if any(s.windows for s in found) else Shortage.NO_HISTORY
-        guess = analytic([s.name for s in found], rule, history_days=days, reason=short)
+        names = [s.name for s in found]
+        guess = analytic(names, rule, number=number, history_days=days, reason=short)
         # The variation was measured all the same, and without it a past that depends on itself
         # would alarm all the time.
         return replace(guess, series=tuple(found))
@@ -247,15 +255,17 @@ def analytic(
     names: Sequence[str],
     rule: Rule,
     *,
+    number: int = 0,
     history_days: float = 0.0,
     reason: Shortage = Shortage.NO_HISTORY,
 ) -> Calibration:
     """The calibration of independent rows, for lack of a usable history.
 
     It holds where rows are independent and have no rhythm; run it in the shadow of a fixed
-    threshold until there are 14 days.
+    threshold until there are 14 days. ``number`` is how many series can page, where that may be
+    more than are named.
     """
-    tail = analytic_tail(rule.for_seconds, len(names))
+    tail = analytic_tail(rule.for_seconds, max(number, len(names)))
     return Calibration(
         alpha=10 ** -tail.surprise_for(rule.budget_per_90_days),
         method=Method.ANALYTIC,

@@ -5,7 +5,7 @@ Pure: knows how it is written down and which series it is made of; neither store
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
@@ -279,17 +279,21 @@ def without_history(
         0.0,
         profile.bins_hash,
         {window: analytic(names, rule) for window, rule in rules.items()},
-        analytic(_segment_names(model, profile), segments) if segments else None,
+        analytic([str(name) for name in segment_names(model, profile)], segments)
+        if segments
+        else None,
         settings=Settings.of(model),
     )
 
 
-def _segment_names(model: ModelConfig, profile: Profile) -> Sequence[str]:
+def segment_names(model: ModelConfig, profile: Profile) -> list[SeriesName]:
+    """The calibrated series of all segments that the profile knows."""
+    named = [(column.name, value) for column in profile.segments for value in column.values]
     return [
-        str(SeriesName("psi", feature.name, column.name, segment))
-        for column in profile.segments
-        if model.is_segment(column.name)
-        for segment in column.values
+        SeriesName("psi", feature.name, by, segment)
+        # The profile may have rows of other values, too.
+        for by, segment in dict.fromkeys([*named, *profile.segment_counts])
+        if model.is_segment(by)
         for feature in profile.features
         if model.calibrated(feature.name, "psi")
     ]
