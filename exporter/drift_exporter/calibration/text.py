@@ -54,7 +54,7 @@ class ColumnPower:
 
     column: str
     omega: float
-    """Natural variation of PSI between windows of the shortest length."""
+    """Natural variation of PSI between windows of the leading length."""
 
     alarms_per_90_days: float
     """False alarms that the column alone is expected to make."""
@@ -124,8 +124,9 @@ def powers(job: Job, history: History) -> list[ColumnPower]:
         limits[window] = np.where(n >= job.model.min_rows, limit, np.nan)
         wanted[window] = smallest_psi(limits[window], bins, n, reference.rows)
     shifts = _agreed_shifts(job, wanted)
-    shortest = min(job.model.windows).text
-    alarms = _alarms(job, limits[shortest], sizes[shortest])
+    # The leading one: a shorter one that is never judged has no alarms.
+    window = promise.leading_window
+    alarms = _alarms(job, limits[window], sizes[window])
     return [
         ColumnPower(
             column=feature.name,
