@@ -35,7 +35,20 @@ from drift_exporter.statistics.calibration import Method, Shortage
 from drift_exporter.statistics.tail import analytic_tail
 from drift_exporter.store import Store, open_store
 from drift_exporter.verdicts.promise import ModelCalibration, SelfTest, SeriesName, from_json
-from past_counts import AGES, DAY, HOUR, MONDAY, OLDER, SLICE, Ledger, drawn, job, keep, profile
+from past_counts import (
+    AGES,
+    DAY,
+    HOUR,
+    MONDAY,
+    OLDER,
+    SLICE,
+    Ledger,
+    always,
+    drawn,
+    job,
+    keep,
+    profile,
+)
 
 NOW = MONDAY + 28 * DAY
 QUIET = drawn(MONDAY, MONDAY + 31 * DAY)
@@ -640,14 +653,55 @@ def test_segments_are_calibrated_with_their_part(store: Store) -> None:
 
     found = calibrated(made, history_of(made, NOW), NOW)
 
-    assert found.segments is not None
-    assert found.segments.method is Method.HISTORY
-    assert {one.name for one in found.segments.series} == {
-        str(SeriesName("psi", column, "region", region))
-        for column in ("age", "city")
-        for region in regions
-    }
-    assert found.leading.rule.budget_per_90_days == found.segments.rule.budget_per_90_days == 0.5
+    assert list(found.segments) == ["1h", "4h"]
+    for window, segments in found.segments.items():
+        assert segments.method is Method.HISTORY
+        assert {one.name for one in segments.series} == {
+            str(SeriesName("psi", column, "region", region))
+            for column in ("age", "city")
+            for region in regions
+        }
+        assert found.windows[window].rule.budget_per_90_days == 0.5
+        assert segments.rule.budget_per_90_days == 0.5
+
+
+def test_small_segments_are_calibrated_where_they_have_rows_enough(store: Store) -> None:
+    """Two regions of 80 rows an hour that drift to and fro against each other: the whole is
+    quiet, the hour never judges a region, and four hours know how much each varies. The self-test
+    counts the segments too."""
+    regions = ("north", "south")
+    made = counted(
+        store, 0, of=profile(segments=regions), segments="region", calibration={"min_effect": 0}
+    )
+    rng = np.random.default_rng(3)
+    wander, slices = 0.0, {}
+    for at in range(MONDAY, NOW, SLICE):
+        wander = 0.96 * wander + rng.normal(0, 0.1 * np.sqrt(1 - 0.96**2))
+        for region, sign in zip(regions, (1, -1), strict=True):
+            old = min(max(0.3 + sign * wander, 0.05), 0.6)
+            one = drawn(at, at + SLICE, rows=20, ages=always(0.6 - old, 0.4, old), seed=at + sign)
+            slices[SliceKey(at, "region", region)] = one[SliceKey(at)]
+        north, south = (slices[SliceKey(at, "region", region)] for region in regions)
+        slices[SliceKey(at)] = north + south
+    keep(made, slices, MONDAY, NOW)
+    history = history_of(made, NOW)
+
+    found = calibrated(made, history, NOW)
+    tested = self_tested(replace(made, calibration=found), history, NOW, in_sample=True)
+
+    assert found.segments["1h"].reason is Shortage.NO_HISTORY
+    assert found.leading_segments is found.segments["4h"]
+    assert found.segments["4h"].method is Method.HISTORY
+    omega = found.natural(made.profile, "4h").of_segment("region", "north").omega["psi"]
+    assert omega[0] > 0.05, "as it varies"
+    assert found.natural(made.profile, "4h").omega["psi"][0] < 0.01, "all rows do not"
+    assert tested is not None
+    assert tested.alarms_per_90_days < 10
+    loose = {w: replace(one, alpha=0.05) for w, one in found.segments.items()}
+    broken = replace(made, calibration=replace(found, segments=loose))
+    of_broken = self_tested(broken, history, NOW, in_sample=True)
+    assert of_broken is not None
+    assert of_broken.alarms_per_90_days > 5 * max(tested.alarms_per_90_days, 1)
 
 
 @pytest.mark.parametrize("days", [5, 15])
@@ -663,13 +717,10 @@ def test_too_many_segments_are_counted_all_the_same(
 
     found = calibrated(made, history_of(made, NOW), NOW)
 
-    assert found.segments is not None
-    assert (found.segments.method, found.segments.reason) == (
-        Method.ANALYTIC,
-        Shortage.TOO_MANY_SERIES,
-    )
-    of_all = analytic_tail(found.segments.rule.for_seconds, 2 * 400)
-    assert found.segments.neg_log10_alpha == pytest.approx(of_all.surprise_for(0.5))
+    segments = found.segments["1h"]
+    assert (segments.method, segments.reason) == (Method.ANALYTIC, Shortage.TOO_MANY_SERIES)
+    of_all = analytic_tail(segments.rule.for_seconds, 2 * 400)
+    assert segments.neg_log10_alpha == pytest.approx(of_all.surprise_for(0.5))
     natural = found.natural(made.profile, "1h")
     assert natural.segments_omega == {}, "as all rows"
 
@@ -682,10 +733,10 @@ def test_segments_of_a_short_past_are_counted_from_the_profile(store: Store) -> 
 
     found = calibrated(made, history_of(made, NOW), NOW)
 
-    assert found.segments is not None
-    assert found.segments.reason is Shortage.HISTORY_TOO_SHORT
-    of_all = analytic_tail(found.segments.rule.for_seconds, 4)
-    assert found.segments.neg_log10_alpha == pytest.approx(of_all.surprise_for(0.5))
+    segments = found.segments["1h"]
+    assert segments.reason is Shortage.HISTORY_TOO_SHORT
+    of_all = analytic_tail(segments.rule.for_seconds, 4)
+    assert segments.neg_log10_alpha == pytest.approx(of_all.surprise_for(0.5))
 
 
 def test_a_young_model_says_what_it_lacks(store: Store) -> None:

@@ -211,6 +211,13 @@ def summary(job: Job, history: History) -> list[str]:
             "  independent rows are assumed until there are 14 days of history: run in the shadow "
             "of fixed thresholds, then calibrate again"
         )
+    segments = promise.leading_segments
+    if segments is not None and (segments.method, segments.reason) != (
+        leading.method,
+        leading.reason,
+    ):
+        told = f" ({segments.reason.replace('_', ' ')})" if segments.reason else ""
+        lines.append(f"  segments: thresholds by {segments.method}{told}")
     if promise.self_test is not None:
         test = promise.self_test
         lines.append(
