@@ -784,6 +784,23 @@ def test_days_without_a_row_are_no_history(
         assert tail.rate_per_90_days == pytest.approx((tail.peaks + 3) * 90 / days)
 
 
+def test_a_calibration_of_few_windows_stays_for_its_week(store: Store) -> None:
+    """Windows of a week know four of them: what was measured is not measured anew every day, and
+    a drift is not taken into it."""
+    made = counted(store, 28, windows=["7d"])
+    found = made_anew(made, NOW)
+    assert (found.leading.method, found.leading.reason) == (
+        Method.ANALYTIC,
+        Shortage.TOO_FEW_WINDOWS,
+    )
+    tested = found.tested(SelfTest(NOW + 2 * DAY, 0, 28, in_sample=True))
+    ready = replace(made, calibration=tested)
+    assert not wanted(ready, NOW + 2.5 * DAY)
+
+    keep(ready, drawn(NOW - 7 * DAY, NOW, ages=lambda _: (0.05, 0.15, 0.8)), NOW - 7 * DAY, NOW)
+    assert put_off(ready, NOW + 7.5 * DAY, newest(ready))
+
+
 def test_a_window_that_never_fills_does_not_lead(store: Store) -> None:
     """With 24 rows an hour only the day is judged: its past is the calibration's, which is
     tested on it and stays for its week."""

@@ -17,7 +17,7 @@ from drift_exporter.config import CAN_BE_CALIBRATED, RATES
 from drift_exporter.errors import CalibrationError
 from drift_exporter.reading.source import Progress, Source, Stop
 from drift_exporter.snapshot import Snapshot
-from drift_exporter.statistics.calibration import LEAST_HISTORY_DAYS, Method
+from drift_exporter.statistics.calibration import LEAST_HISTORY_DAYS
 from drift_exporter.statistics.timeline import Rule
 from drift_exporter.verdicts.promise import ModelCalibration, Settings, column_names, from_json
 from drift_exporter.verdicts.verdict import Floats
@@ -114,14 +114,15 @@ def put_off(job: Job, now: float, newest: Snapshot | None) -> bool:
     Parameters
     ----------
     job
-        The model. A calibration that is analytic or made for another config does not wait.
+        The model. A calibration that measured no variation, or is made for another config, does
+        not wait.
     now
         Seconds since the epoch.
     newest
         The model's newest snapshot; None: nothing is known to drift.
     """
     known = job.calibration
-    if known is None or newest is None or known.leading.method is not Method.HISTORY:
+    if known is None or newest is None or not known.leading.measured:
         return False
     return _is_due(job, now) and not _is_outdated(job, known) and _drifts(job, newest)
 
@@ -211,7 +212,7 @@ def _is_due(job: Job, now: float) -> bool:
     if known is None or _is_outdated(job, known):
         return True
     age = now - known.created
-    if known.leading.method is Method.ANALYTIC:
+    if not known.leading.measured:
         days = history_of(job, now).timeline.history_days
         return age >= DAY_SECONDS and days >= LEAST_HISTORY_DAYS
     return age >= model.calibration.every.seconds

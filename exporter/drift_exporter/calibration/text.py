@@ -12,7 +12,12 @@ from drift_exporter.calibration.calibrating import History
 from drift_exporter.checking.job import Job
 from drift_exporter.statistics.agreement import smallest_agreed_shift
 from drift_exporter.statistics.baselines import Kind
-from drift_exporter.statistics.calibration import LEAST_HISTORY_DAYS, Episode, Shortage
+from drift_exporter.statistics.calibration import (
+    FEWEST_WINDOWS,
+    LEAST_HISTORY_DAYS,
+    Episode,
+    Shortage,
+)
 from drift_exporter.statistics.null_law import noise_floor
 from drift_exporter.statistics.power import smallest_psi
 from drift_exporter.statistics.timeline import evaluation_ends
@@ -195,7 +200,13 @@ def summary(job: Job, history: History) -> list[str]:
         f"{leading.history_days:.1f} days of history, {promise.budget_per_90_days:g} false "
         f"alarm(s) in 90 days allowed, alpha 1e-{leading.neg_log10_alpha:.1f}",
     ]
-    if leading.reason is Shortage.TOO_FEW_EPISODES:
+    if leading.reason is Shortage.TOO_FEW_WINDOWS:
+        days = leading.rule.window_seconds * FEWEST_WINDOWS / 86_400
+        lines.append(
+            "  natural variation is measured on few windows, and its tail is assumed: lengthen "
+            f"calibration.history to {days:.0f} days, or choose shorter windows"
+        )
+    elif leading.reason is Shortage.TOO_FEW_EPISODES:
         evaluations = len(evaluation_ends(history.timeline, leading.rule))
         lines.append(
             f"  independent rows are assumed: {evaluations} evaluations have too few alarm-like "

@@ -104,7 +104,8 @@ class ModelCalibration:
 
     @property
     def leading_window(self) -> str:
-        """The shortest window that was calibrated from history, else the shortest.
+        """The shortest window that was calibrated from history, else the shortest one whose
+        variation was measured, else the shortest.
 
         One that never has enough rows knows no history, and no alert waits for it.
         """
@@ -200,6 +201,7 @@ def _leading(found: Mapping[str, Calibration]) -> str:
         found,
         key=lambda window: (
             found[window].method is not Method.HISTORY,
+            not found[window].measured,
             found[window].rule.window_seconds,
         ),
     )
