@@ -787,7 +787,8 @@ def test_days_without_a_row_are_no_history(
 def test_a_calibration_of_few_windows_stays_for_its_week(store: Store) -> None:
     """Windows of a week know four of them: what was measured is not measured anew every day, and
     a drift is not taken into it."""
-    made = counted(store, 28, windows=["7d"])
+    made = counted(store, 0, windows=["7d"])
+    keep(made, QUIET, NOW - 40 * DAY, NOW)
     found = made_anew(made, NOW)
     assert (found.leading.method, found.leading.reason) == (
         Method.ANALYTIC,

@@ -182,7 +182,10 @@ def with_error_of_omega(surprise: float, windows: int) -> float:
     >>> [round(with_error_of_omega(3.56, n), 2) for n in (4, 28, 672)]
     [87.79, 4.53, 3.59]
     """
-    deviations = special.stdtrit(max(windows - 1, 1), 10**-surprise / 2)
+    # One window meets no other, so nothing was measured; with two or three a model would be blind.
+    if windows < 2:
+        return surprise
+    deviations = special.stdtrit(max(windows - 1, 3), 10**-surprise / 2)
     as_normal = -float(special.log_ndtr(deviations) + math.log(2)) / math.log(10)
     return min(max(as_normal, surprise), MOST_SURPRISE)
 
