@@ -127,7 +127,8 @@ def powers(job: Job, history: History) -> list[ColumnPower]:
         thresholds = job.limits.of_window(compared, reference.rates, job.naturals[window])
         limit = thresholds.get(("psi", "warning"), np.full(n.shape, np.nan))
         limits[window] = np.where(n >= job.model.min_rows, limit, np.nan)
-        wanted[window] = smallest_psi(limits[window], bins, n, reference.rows)
+        omega = job.naturals[window].omega.get("psi", np.zeros(n.shape))
+        wanted[window] = smallest_psi(limits[window], bins, n, reference.rows, omega=omega)
     shifts = _agreed_shifts(job, wanted)
     # The leading one: a shorter one that is never judged has no alarms.
     window = promise.leading_window
