@@ -191,6 +191,21 @@ def test_a_column_has_a_note_only_for_what_is_so(tmp_path: Path) -> None:
     assert notes(4000) == {**dict.fromkeys(COLUMNS, "too few rows"), "fixed": "constant"}
 
 
+def test_false_alarms_are_those_of_a_window_that_is_judged(tmp_path: Path) -> None:
+    """With 150 rows an hour and a minimum of 400 only the six hours alarm, and the table says how
+    often: together not more than is allowed."""
+    write(tmp_path, more=f"min_rows: 400\n    {CALIBRATED}{{min_effect: 0}}")
+
+    told = called(tmp_path, "calibrate", f"--to={TO}").output
+
+    rows = [
+        line.split() for line in told.splitlines() if line.split()[:1] in [[c] for c in COLUMNS]
+    ]
+    assert len(rows) == len(COLUMNS)
+    assert {row[1] for row in rows} == {"-"}, "no hour is judged"
+    assert 0.1 < sum(float(row[3]) for row in rows) <= 1.01
+
+
 def test_all_thresholds_are_calibrated(tmp_path: Path) -> None:
     """Fixed thresholds of the model or of a column do not keep it from being calibrated; a column
     without a threshold stays so."""

@@ -32,7 +32,14 @@ from drift_exporter.statistics.history import replay
 from drift_exporter.statistics.null_law import neg_log10_p, quantile
 from drift_exporter.statistics.pairs import StatisticsError
 from drift_exporter.statistics.power import NUMERIC_SHARES
-from drift_exporter.statistics.tail import Tail, analytic_tail, episodes, fitted_tail, held
+from drift_exporter.statistics.tail import (
+    Tail,
+    analytic_tail,
+    episodes,
+    fitted_tail,
+    held,
+    with_error_of_omega,
+)
 from drift_exporter.statistics.timeline import Rule, Series, Timeline, evaluation_ends
 
 Counts = npt.NDArray[np.int64]
@@ -340,6 +347,54 @@ def _pages_live(seed: int, rule: Rule) -> int:
         )
         firing |= held(surprise, rule.evaluations) > calibration.neg_log10_alpha
     return len(episodes(firing.astype(np.float64), 0.5, 4))
+
+
+@pytest.mark.parametrize(
+    ("days", "method"),
+    [
+        pytest.param(7, Method.ANALYTIC, id="four windows of a week"),
+        pytest.param(1, Method.HISTORY, id="28 windows of a day"),
+    ],
+)
+def test_long_windows_keep_their_budget(days: int, method: Method) -> None:
+    """A past of few windows knows neither its largest episodes nor how much windows vary: what
+    it says is not taken at its word. Four models have a budget of one false alarm each."""
+    independent = analytic_tail(RULE.for_seconds, 10).surprise_for(1)
+    rule = dataclasses.replace(RULE, window_seconds=days * 86_400, budget_per_90_days=1)
+    width, past = days * DAY, 28 * DAY
+    found = 0
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        slices = past + width + 90 * DAY
+        wander = [0.05 * np.repeat(rng.standard_normal(slices // 48 + 1), 48) for _ in range(10)]
+        counts = [_drawn(w[:slices], seed=100 * seed + i) for i, w in enumerate(wander)]
+        calibration = calibrate(
+            [Series(f"f{i}", each[:past], slotted=False) for i, each in enumerate(counts)],
+            _timeline(past),
+            rule,
+        )
+        assert calibration.method is method
+        least = with_error_of_omega(independent, 28 // days)
+        assert calibration.neg_log10_alpha >= least * (1 - 1e-9)
+        assert (calibration.reason is Shortage.TOO_FEW_WINDOWS) == (method is Method.ANALYTIC)
+        firing = np.zeros(90 * DAY, dtype=np.bool_)
+        for each, one in zip(counts, calibration.series, strict=True):
+            assert one.windows == 28 // days
+            running = np.cumsum(each[past:], axis=0)
+            windows = running[width:] - running[:-width]
+            reference = np.broadcast_to(each[:past].sum(axis=0), windows.shape)
+            surprise = neg_log10_p(
+                psi(reference, windows),
+                bins_compared(reference, windows),
+                windows.sum(axis=1),
+                reference.sum(axis=1),
+                one.omega,
+            )
+            firing[: len(surprise)] |= (
+                held(surprise, rule.evaluations) > calibration.neg_log10_alpha
+            )
+        found += len(episodes(firing.astype(np.float64), 0.5, 4))
+    assert found <= 2 * 4
 
 
 def test_series_that_move_as_one_cost_as_much_as_one() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from drift_exporter.calibration import calibrating
 from drift_exporter.calibration.calibrating import calibrated, history_of, self_tested
 from drift_exporter.calibration.chosen import in_force
 from drift_exporter.calibration.hindsight import judged
@@ -32,10 +33,24 @@ from drift_exporter.scheduler import Ticket
 from drift_exporter.snapshot import Board, Snapshot
 from drift_exporter.statistics.baselines import Kind
 from drift_exporter.statistics.calibration import Method, Shortage
+from drift_exporter.statistics.tail import analytic_tail
 from drift_exporter.store import Store, open_store
 from drift_exporter.store.case_writing import Writing
 from drift_exporter.verdicts.promise import ModelCalibration, SelfTest, SeriesName, from_json
-from past_counts import AGES, DAY, HOUR, MONDAY, OLDER, SLICE, Ledger, drawn, job, keep, profile
+from past_counts import (
+    AGES,
+    DAY,
+    HOUR,
+    MONDAY,
+    OLDER,
+    SLICE,
+    Ledger,
+    always,
+    drawn,
+    job,
+    keep,
+    profile,
+)
 
 NOW = MONDAY + 28 * DAY
 QUIET = drawn(MONDAY, MONDAY + 31 * DAY)
@@ -208,6 +223,18 @@ def of_north(slices: dict[SliceKey, Vector]) -> dict[SliceKey, Vector]:
             {}, drawn(NOW - HOUR, NOW, ages=lambda _: OLDER), False, id="not in all windows"
         ),
         pytest.param({}, drawn(NOW - HOUR, NOW, missing=0.2), True, id="a fault of the data"),
+        pytest.param(
+            {},
+            drawn(NOW - 4 * HOUR, NOW, missing=0.2) | drawn(NOW - HOUR, NOW, rows=20),
+            True,
+            id="a fault of the data in the shortest window that has rows enough",
+        ),
+        pytest.param(
+            {},
+            drawn(NOW - 4 * HOUR, NOW - HOUR, missing=0.2),
+            False,
+            id="no fault of the data any more",
+        ),
         pytest.param(
             FIXED, drawn(NOW - 4 * HOUR, NOW, ages=lambda _: OLDER), False, id="a fixed threshold"
         ),
@@ -764,14 +791,90 @@ def test_segments_are_calibrated_with_their_part(store: Store) -> None:
 
     found = calibrated(made, history_of(made, NOW), NOW)
 
-    assert found.segments is not None
-    assert found.segments.method is Method.HISTORY
-    assert {one.name for one in found.segments.series} == {
-        str(SeriesName("psi", column, "region", region))
-        for column in ("age", "city")
-        for region in regions
-    }
-    assert found.leading.rule.budget_per_90_days == found.segments.rule.budget_per_90_days == 0.5
+    assert list(found.segments) == ["1h", "4h"]
+    for window, segments in found.segments.items():
+        assert segments.method is Method.HISTORY
+        assert {one.name for one in segments.series} == {
+            str(SeriesName("psi", column, "region", region))
+            for column in ("age", "city")
+            for region in regions
+        }
+        assert found.windows[window].rule.budget_per_90_days == 0.5
+        assert segments.rule.budget_per_90_days == 0.5
+
+
+def test_small_segments_are_calibrated_where_they_have_rows_enough(store: Store) -> None:
+    """Two regions of 80 rows an hour that drift to and fro against each other: the whole is
+    quiet, the hour never judges a region, and four hours know how much each varies. The self-test
+    counts the segments too."""
+    regions = ("north", "south")
+    made = counted(
+        store, 0, of=profile(segments=regions), segments="region", calibration={"min_effect": 0}
+    )
+    rng = np.random.default_rng(3)
+    wander, slices = 0.0, {}
+    for at in range(MONDAY, NOW, SLICE):
+        wander = 0.96 * wander + rng.normal(0, 0.1 * np.sqrt(1 - 0.96**2))
+        for region, sign in zip(regions, (1, -1), strict=True):
+            old = min(max(0.3 + sign * wander, 0.05), 0.6)
+            one = drawn(at, at + SLICE, rows=20, ages=always(0.6 - old, 0.4, old), seed=at + sign)
+            slices[SliceKey(at, "region", region)] = one[SliceKey(at)]
+        north, south = (slices[SliceKey(at, "region", region)] for region in regions)
+        slices[SliceKey(at)] = north + south
+    keep(made, slices, MONDAY, NOW)
+    history = history_of(made, NOW)
+
+    found = calibrated(made, history, NOW)
+    tested = self_tested(replace(made, calibration=found), history, NOW, in_sample=True)
+
+    assert found.segments["1h"].reason is Shortage.NO_HISTORY
+    assert found.leading_segments is found.segments["4h"]
+    assert found.segments["4h"].method is Method.HISTORY
+    omega = found.natural(made.profile, "4h").of_segment("region", "north").omega["psi"]
+    assert omega[0] > 0.05, "as it varies"
+    assert found.natural(made.profile, "4h").omega["psi"][0] < 0.01, "all rows do not"
+    assert tested is not None
+    assert tested.alarms_per_90_days < 10
+    loose = {w: replace(one, alpha=0.05) for w, one in found.segments.items()}
+    broken = replace(made, calibration=replace(found, segments=loose))
+    of_broken = self_tested(broken, history, NOW, in_sample=True)
+    assert of_broken is not None
+    assert of_broken.alarms_per_90_days > 5 * max(tested.alarms_per_90_days, 1)
+
+
+@pytest.mark.parametrize("days", [5, 15])
+def test_too_many_segments_are_counted_all_the_same(
+    store: Store, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """Segments that are too many to be looked at vary as all rows do; their alpha is that of so
+    many series, not of one, however long the past is."""
+    monkeypatch.setattr(calibrating, "MOST_SEGMENT_SERIES", 400)
+    regions = tuple(f"r{i}" for i in range(400))
+    made = counted(store, 0, of=profile(segments=regions), segments="region")
+    keep(made, drawn(MONDAY, MONDAY + days * DAY), MONDAY, MONDAY + days * DAY)
+
+    found = calibrated(made, history_of(made, NOW), NOW)
+
+    segments = found.segments["1h"]
+    assert (segments.method, segments.reason) == (Method.ANALYTIC, Shortage.TOO_MANY_SERIES)
+    of_all = analytic_tail(segments.rule.for_seconds, 2 * 400)
+    assert segments.neg_log10_alpha == pytest.approx(of_all.surprise_for(0.5))
+    natural = found.natural(made.profile, "1h")
+    assert natural.segments_omega == {}, "as all rows"
+
+
+def test_segments_of_a_short_past_are_counted_from_the_profile(store: Store) -> None:
+    """A segment that the past has no rows of can come, so it has its part of alpha."""
+    made = counted(store, 0, of=profile(segments=("north", "south")), segments="region")
+    slices = drawn(MONDAY, MONDAY + 5 * DAY, regions=("north",))
+    keep(made, slices, MONDAY, MONDAY + 5 * DAY)
+
+    found = calibrated(made, history_of(made, NOW), NOW)
+
+    segments = found.segments["1h"]
+    assert segments.reason is Shortage.HISTORY_TOO_SHORT
+    of_all = analytic_tail(segments.rule.for_seconds, 4)
+    assert segments.neg_log10_alpha == pytest.approx(of_all.surprise_for(0.5))
 
 
 def test_a_young_model_says_what_it_lacks(store: Store) -> None:
@@ -817,6 +920,24 @@ def test_days_without_a_row_are_no_history(
         assert tail.peaks is not None
         # Its episodes are those of the tail's peaks, and three that were censored.
         assert tail.rate_per_90_days == pytest.approx((tail.peaks + 3) * 90 / days)
+
+
+def test_a_calibration_of_few_windows_stays_for_its_week(store: Store) -> None:
+    """Windows of a week know four of them: what was measured is not measured anew every day, and
+    a drift is not taken into it."""
+    made = counted(store, 0, windows=["7d"])
+    keep(made, QUIET, NOW - 40 * DAY, NOW)
+    found = made_anew(made, NOW)
+    assert (found.leading.method, found.leading.reason) == (
+        Method.ANALYTIC,
+        Shortage.TOO_FEW_WINDOWS,
+    )
+    tested = found.tested(SelfTest(NOW + 2 * DAY, 0, 28, in_sample=True))
+    ready = replace(made, calibration=tested)
+    assert not wanted(ready, NOW + 2.5 * DAY)
+
+    keep(ready, drawn(NOW - 7 * DAY, NOW, ages=lambda _: (0.05, 0.15, 0.8)), NOW - 7 * DAY, NOW)
+    assert put_off(ready, NOW + 7.5 * DAY, newest(ready))
 
 
 def test_a_window_that_never_fills_does_not_lead(store: Store) -> None:

@@ -81,7 +81,7 @@ promises = st.builds(
     numbers,
     texts,
     st.dictionaries(texts, calibrations(), min_size=1, max_size=2),
-    st.none() | calibrations(),
+    st.dictionaries(texts, calibrations(), max_size=2),
     st.none() | st.builds(SelfTest, numbers, numbers, numbers, st.booleans()),
     st.none()
     | st.builds(
@@ -118,7 +118,8 @@ def written() -> str:
     )
     test = SelfTest(1.0, 2.0, 28.0, in_sample=True)
     settings = Settings(28.0 * DAY, ((0, DAY),), "seasonal", 28.0 * DAY, 1.0 * DAY)
-    return ModelCalibration(1.0, "bins", {"1h": one, "4h": one}, one, test, settings).to_json()
+    windows, segments = {"1h": one, "4h": one}, {"1h": one}
+    return ModelCalibration(1.0, "bins", windows, segments, test, settings).to_json()
 
 
 def test_an_older_calibration_is_still_read() -> None:
@@ -258,7 +259,7 @@ def test_before_the_first_look_independent_rows_are_assumed(store: Store) -> Non
 
     promise = made.promise
 
-    assert promise == without_history(made.model, made.profile, made.alert_rules, None)
+    assert promise == without_history(made.model, made.profile, made.alert_rules, {})
     assert (promise.created, promise.leading.method) == (0.0, Method.ANALYTIC)
     assert made.slotted.all()
 
@@ -283,7 +284,7 @@ def test_budgets_add_up(budget: float, windows: list[str], split: bool) -> None:
     promise = made.promise
 
     assert promise.budget_per_90_days == pytest.approx(budget)
-    assert (promise.segments is not None) == split
+    assert bool(promise.segments) == split
     own = {c.rule.budget_per_90_days for c in promise.windows.values()}
     assert len(own) == 1
     assert sum(own) == pytest.approx(budget / 2 if split else budget)
@@ -295,7 +296,7 @@ def test_fixed_segments_leave_the_budget_alone(store: Store) -> None:
         store, of=profile(segments=("north",)), thresholds={"missing_ratio": "calibrated"}
     )  # fmt: skip
 
-    assert made.segments_rule is None
+    assert made.segment_rules == {}
     assert made.promise.budget_per_90_days == made.model.calibration.budget
 
 
@@ -327,7 +328,6 @@ def test_the_shortest_window_with_a_history_leads(
 def test_all_windows_use_the_alpha_of_the_shortest(store: Store) -> None:
     """The alert asks all windows to agree, so the shortest one's promise is enough for all."""
     made = job(store, thresholds="calibrated", of=profile(segments=("north",)))
-    assert made.segments_rule is not None
     found = ModelCalibration(
         1.0,
         made.profile.bins_hash,
@@ -335,7 +335,10 @@ def test_all_windows_use_the_alpha_of_the_shortest(store: Store) -> None:
             "4h": _with(analytic([], made.alert_rules["4h"]), 1e-9, psi=0.5),
             "1h": _with(analytic([], made.alert_rules["1h"]), 1e-4, psi=0.25),
         },
-        _with(analytic([], made.segments_rule), 1e-6, psi=0.75, region="north"),
+        {
+            "4h": _with(analytic([], made.segment_rules["4h"]), 1e-3, psi=1.5, region="north"),
+            "1h": _with(analytic([], made.segment_rules["1h"]), 1e-6, psi=0.75, region="north"),
+        },
     )
 
     short, long = (found.natural(made.profile, window) for window in ("1h", "4h"))
@@ -345,12 +348,39 @@ def test_all_windows_use_the_alpha_of_the_shortest(store: Store) -> None:
     assert short.omega["psi"].tolist() == [0.25, 0.0]
     assert long.omega["psi"].tolist() == [0.5, 0.0]
     assert short.segments_omega["region", "north"].tolist() == [0.75, 0.0]
-    assert long.segments_omega == {}, "segments were measured in the shortest window only"
+    assert long.segments_omega["region", "north"].tolist() == [1.5, 0.0]
+
+
+def test_segments_follow_the_window_that_their_past_fills(store: Store) -> None:
+    """Where a segment is too small for the shortest window, the next one's alpha holds, and it
+    varies as all rows do where it was never measured."""
+    made = job(store, thresholds="calibrated", of=profile(segments=("north",)))
+    never = analytic([str(SeriesName("psi", "age", "region", "north"))], made.segment_rules["1h"])
+    long = _with(analytic([], made.segment_rules["4h"]), 1e-3, psi=1.5, region="north")
+    found = ModelCalibration(
+        1.0,
+        made.profile.bins_hash,
+        {
+            window: _with(analytic([], rule), 1e-4, psi=0.25)
+            for window, rule in made.alert_rules.items()
+        },
+        {"1h": never, "4h": dataclasses.replace(long, method=Method.HISTORY)},
+    )
+
+    short, four = (found.natural(made.profile, window) for window in ("1h", "4h"))
+
+    assert found.leading_segments is found.segments["4h"]
+    assert (short.segments_alpha, four.segments_alpha) == (1e-3, 1e-3)
+    assert short.of_segment("region", "north").omega["psi"].tolist() == [0.25, 0.0]
+    assert four.of_segment("region", "north").omega["psi"].tolist() == [1.5, 0.0]
+    info = calibration_info(dataclasses.replace(made, calibration=found))
+    assert info is not None
+    assert (info.method, info.segments_method) == ("analytic", "history")
 
 
 def _with(made: Calibration, alpha: float, *, psi: float, region: str = "") -> Calibration:
     split = ("region", region) if region else ()
-    known = SeriesCalibration(str(SeriesName("psi", "age", *split)), psi)
+    known = SeriesCalibration(str(SeriesName("psi", "age", *split)), psi, windows=600)
     gone = SeriesCalibration(str(SeriesName("psi", "a column that was dropped", *split)), 9.0)
     return dataclasses.replace(made, alpha=alpha, series=(known, gone))
 

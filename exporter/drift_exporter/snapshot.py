@@ -112,6 +112,10 @@ class CalibrationInfo:
 
     self_test_alarms_per_90_days: float | None = None
     self_test_at: float | None = None
+    segments_method: str = ""
+    """The same of segments; empty where none are calibrated."""
+
+    segments_reason: str = ""
 
 
 @dataclass(frozen=True)

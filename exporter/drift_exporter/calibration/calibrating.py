@@ -1,8 +1,7 @@
 """A model's past becomes its calibration, and the self-test of the one in force.
 
 Knows job and stored slices; reads no source and writes nothing. All columns of a window are
-calibrated together, the segments of the shortest window apart, each set with its part of the
-budget (statistics 3.3).
+calibrated together, its segments apart, each set with its part of the budget (statistics 3.3).
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from drift_exporter.config import RATES
 from drift_exporter.counts import Layout
 from drift_exporter.errors import CalibrationError
 from drift_exporter.reading.source import Progress
-from drift_exporter.statistics.calibration import calibrate
+from drift_exporter.statistics.calibration import Shortage, analytic, calibrate
 from drift_exporter.statistics.history import Replay, replay
 from drift_exporter.statistics.pairs import StatisticsError
 from drift_exporter.statistics.tail import episodes, held
@@ -30,6 +29,7 @@ from drift_exporter.verdicts.promise import (
     SeriesName,
     Settings,
     column_names,
+    segment_names,
     series_name,
 )
 
@@ -37,7 +37,7 @@ CELLS_AT_ONCE = 32_000_000
 """Counts that are in memory at once: 128 MB."""
 
 MOST_SEGMENT_SERIES = 3000
-"""With more, segments vary as all rows do and only their part of the budget is their own."""
+"""With more, segments vary as all rows do, and alpha is that of so many independent series."""
 
 DAY_SECONDS = 86_400
 Counts = NDArray[np.int32]
@@ -122,20 +122,27 @@ def calibrated(
         If the slices cannot be read.
     """
     timeline = history.timeline
-    told = _Told(progress, (len(job.model.windows) + bool(job.segments_rule)))
+    told = _Told(progress, len(job.alert_rules) + len(job.segment_rules))
+    number = len(segment_names(job.model, job.profile))
     try:
         windows = {
             window: calibrate(told.each(_columns(history), _number(job)), timeline, rule)
             for window, rule in job.alert_rules.items()
         }
-        rule = job.segments_rule
-        segments = None
-        if rule is not None:
-            split = [s for s in job.profile.segments if job.model.is_segment(s.name)]
-            names = len(job.profile.features) * sum(len(s.values) for s in split)
-            few = names <= MOST_SEGMENT_SERIES
-            series = _segments(history) if few else iter(())
-            segments = calibrate(told.each(series, names), timeline, rule)
+        segments = {
+            window: (
+                calibrate(told.each(_segments(history), number), timeline, rule, number=number)
+                if number <= MOST_SEGMENT_SERIES
+                else analytic(
+                    (),
+                    rule,
+                    number=number,
+                    history_days=timeline.history_days,
+                    reason=Shortage.TOO_MANY_SERIES,
+                )
+            )
+            for window, rule in job.segment_rules.items()
+        }
     except StatisticsError as error:
         raise CalibrationError(f"model {job.model.name!r}: {error}") from error
     progress(1.0)
@@ -155,27 +162,39 @@ def self_tested(
     days = timeline.history_days
     if days < 1:
         return None
-    # The windows of a calibration that is outdated may be others than the model's.
-    leading = job.promise.leading_window
-    window = leading if leading in job.alert_rules else min(job.model.windows).text
-    rule, natural = job.alert_rules[window], job.naturals[window]
-    ends = evaluation_ends(timeline, rule)
-    firing = np.zeros(len(ends), dtype=np.bool_)
-    told = _Told(progress, 1)
+    promise = job.promise
+    number = len(segment_names(job.model, job.profile))
+    tested = [(_columns(history), _number(job), job.alert_rules, promise.leading_window)]
+    leading = promise.leading_segments_window
+    if leading is not None and job.segment_rules and number <= MOST_SEGMENT_SERIES:
+        tested.append((_segments(history), number, job.segment_rules, leading))
+    told = _Told(progress, len(tested))
+    alarms = 0
     try:
-        for one in told.each(_columns(history), _number(job)):
-            firing |= _fires(job, one, replay(one, timeline, rule), natural, rule)
+        for series, expected, rules, leading in tested:
+            # The windows of a calibration that is outdated may be others than the model's.
+            window = leading if leading in rules else min(job.model.windows).text
+            alarms += _alarms(job, told.each(series, expected), timeline, rules[window], window)
     except StatisticsError as error:
         raise CalibrationError(f"model {job.model.name!r}: {error}") from error
-    gap = rule.keep_firing_seconds // rule.step_seconds
-    alarms = len(episodes(firing.astype(np.float64), 0.5, gap))
     return SelfTest(now, alarms * 90 / days, days, in_sample)
+
+
+def _alarms(job: Job, series: Iterator[Series], timeline: Timeline, rule: Rule, window: str) -> int:
+    """Alarms of a set of series in a window of the past."""
+    firing = np.zeros(len(evaluation_ends(timeline, rule)), dtype=np.bool_)
+    for one in series:
+        firing |= _fires(job, one, replay(one, timeline, rule), job.naturals[window], rule)
+    gap = rule.keep_firing_seconds // rule.step_seconds
+    return len(episodes(firing.astype(np.float64), 0.5, gap))
 
 
 def _fires(
     job: Job, series: Series, past: Replay, natural: Natural, rule: Rule
 ) -> NDArray[np.bool_]:
     name = series_name(series.name)
+    if name.segment_by:
+        natural = natural.of_segment(name.segment_by, name.segment)
     usable = ~np.isnan(past.psi)
     rows = np.where(usable, past.rows, np.nan)
     over = job.limits.over(

@@ -56,8 +56,8 @@ def is_outdated(job: Job, known: ModelCalibration) -> bool:
     if known.settings != Settings.of(job.model):
         return True
     rules = {window: one.rule for window, one in known.windows.items()}
-    of_segments = known.segments.rule if known.segments else None
-    if (rules, of_segments) != (dict(job.alert_rules), job.segments_rule):
+    of_segments = {window: one.rule for window, one in known.segments.items()}
+    if (rules, of_segments) != (job.alert_rules, job.segment_rules):
         return True
     names = {one.name for one in known.leading.series}
     return names != {str(name) for name in column_names(job.model, job.profile)}
@@ -95,7 +95,12 @@ def _of_file(job: Job, file: str) -> ModelCalibration:
             f"model {job.model.name!r}; calibrate again"
         )
     # Other windows that the file has must not lead.
-    found = replace(found, windows={w.text: found.windows[w.text] for w in job.model.windows})
+    windows = [w.text for w in job.model.windows]
+    found = replace(
+        found,
+        windows={w: found.windows[w] for w in windows},
+        segments={w: found.segments[w] for w in windows if w in found.segments},
+    )
     # Windows tell the same of what they share.
     differs = dict.fromkeys(_differences(job, found))
     if differs:
@@ -113,12 +118,12 @@ def _differences(job: Job, found: ModelCalibration) -> Iterator[str]:
         yield f"budget was {was:g}, is {budget:g}"
     for window, rule in job.alert_rules.items():
         yield from _other_rule(found.windows[window].rule, rule)
-    of_segments, segments_rule = found.segments, job.segments_rule
-    if of_segments is not None and segments_rule is not None:
-        yield from _other_rule(of_segments.rule, segments_rule)
-    elif segments_rule is not None:
-        # The other way round it is only more careful: columns have a part of the budget less.
-        yield "there were no segments, there are some"
+    for window, rule in job.segment_rules.items():
+        if window in found.segments:
+            yield from _other_rule(found.segments[window].rule, rule)
+        else:
+            # The other way round it is only more careful: columns have a part of the budget less.
+            yield "there were no segments, there are some"
     known = {series.name for one in found.windows.values() for series in one.series}
     lacking = [n for n in column_names(job.model, job.profile) if str(n) not in known]
     if lacking:

@@ -16,7 +16,7 @@ from drift_exporter.checking.job import Job
 from drift_exporter.config import CAN_BE_CALIBRATED, RATES
 from drift_exporter.reading.source import Progress, Source, Stop
 from drift_exporter.snapshot import Snapshot
-from drift_exporter.statistics.calibration import LEAST_HISTORY_DAYS, Method
+from drift_exporter.statistics.calibration import LEAST_HISTORY_DAYS
 from drift_exporter.verdicts.promise import ModelCalibration
 from drift_exporter.verdicts.verdict import Floats
 
@@ -52,14 +52,15 @@ def put_off(job: Job, now: float, newest: Snapshot | None) -> bool:
     Parameters
     ----------
     job
-        The model. A calibration that is analytic or made for another config does not wait.
+        The model. A calibration that measured no variation, or is made for another config, does
+        not wait.
     now
         Seconds since the epoch.
     newest
         The model's newest snapshot; None: nothing is known to drift.
     """
     known = job.calibration
-    if known is None or newest is None or known.leading.method is not Method.HISTORY:
+    if known is None or newest is None or not known.leading.measured:
         return False
     return _is_due(job, now) and not is_outdated(job, known) and _drifts(job, newest)
 
@@ -152,7 +153,7 @@ def _is_due(job: Job, now: float) -> bool:
     if age < 0:
         # The clock was ahead: its rows were the future's, and it would hold until that comes.
         return True
-    if known.leading.method is Method.ANALYTIC:
+    if not known.leading.measured:
         days = history_of(job, now).timeline.history_days
         return age >= DAY_SECONDS and days >= LEAST_HISTORY_DAYS
     return age >= model.calibration.every.seconds
@@ -166,22 +167,25 @@ def _drifts(job: Job, newest: Snapshot) -> bool:
 
 def _over(newest: Snapshot) -> Iterator[tuple[str, int]]:
     """Statistic and position of columns over the warning threshold: in all windows that have a
-    score, shares of rows in the shortest; segments in every window that has one of all rows."""
+    score, shares of rows in the shortest of them; segments in every window that has one of all
+    rows."""
     if not newest.windows:
         return
     nothing = np.full(len(newest.features), np.nan)
-    shortest = min(newest.windows, key=lambda window: window.end - window.start)
+    shortest_first = sorted(newest.windows, key=lambda window: window.end - window.start)
     for statistic in CAN_BE_CALIBRATED:
-        asked = (shortest,) if statistic in RATES else newest.windows
         ratios = np.stack(
             [
                 _per_limit(
                     window.scores.get(statistic, nothing),
                     window.thresholds.get((statistic, "warning"), nothing),
                 )
-                for window in asked
+                for window in shortest_first
             ]
         )
+        if statistic in RATES:
+            first = (~np.isnan(ratios)).argmax(axis=0)
+            ratios = np.take_along_axis(ratios, first[np.newaxis], axis=0)
         agreed = (ratios > 1).any(axis=0) & ~(ratios <= 1).any(axis=0)
         yield from ((statistic, i) for i in np.flatnonzero(agreed).tolist())
     known = ~np.isnan([window.scores.get("psi", nothing) for window in newest.windows])

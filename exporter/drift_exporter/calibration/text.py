@@ -12,7 +12,12 @@ from drift_exporter.calibration.calibrating import History
 from drift_exporter.checking.job import Job
 from drift_exporter.statistics.agreement import smallest_agreed_shift
 from drift_exporter.statistics.baselines import Kind
-from drift_exporter.statistics.calibration import LEAST_HISTORY_DAYS, Episode, Shortage
+from drift_exporter.statistics.calibration import (
+    FEWEST_WINDOWS,
+    LEAST_HISTORY_DAYS,
+    Episode,
+    Shortage,
+)
 from drift_exporter.statistics.null_law import noise_floor
 from drift_exporter.statistics.power import smallest_psi
 from drift_exporter.statistics.timeline import evaluation_ends
@@ -54,7 +59,7 @@ class ColumnPower:
 
     column: str
     omega: float
-    """Natural variation of PSI between windows of the shortest length."""
+    """Natural variation of PSI between windows of the leading length."""
 
     alarms_per_90_days: float
     """False alarms that the column alone is expected to make."""
@@ -122,10 +127,12 @@ def powers(job: Job, history: History) -> list[ColumnPower]:
         thresholds = job.limits.of_window(compared, reference.rates, job.naturals[window])
         limit = thresholds.get(("psi", "warning"), np.full(n.shape, np.nan))
         limits[window] = np.where(n >= job.model.min_rows, limit, np.nan)
-        wanted[window] = smallest_psi(limits[window], bins, n, reference.rows)
+        omega = job.naturals[window].omega.get("psi", np.zeros(n.shape))
+        wanted[window] = smallest_psi(limits[window], bins, n, reference.rows, omega=omega)
     shifts = _agreed_shifts(job, wanted)
-    shortest = min(job.model.windows).text
-    alarms = _alarms(job, limits[shortest], sizes[shortest])
+    # The leading one: a shorter one that is never judged has no alarms.
+    window = promise.leading_window
+    alarms = _alarms(job, limits[window], sizes[window])
     return [
         ColumnPower(
             column=feature.name,
@@ -194,7 +201,13 @@ def summary(job: Job, history: History) -> list[str]:
         f"{leading.history_days:.1f} days of history, {promise.budget_per_90_days:g} false "
         f"alarm(s) in 90 days allowed, alpha 1e-{leading.neg_log10_alpha:.1f}",
     ]
-    if leading.reason is Shortage.TOO_FEW_EPISODES:
+    if leading.reason is Shortage.TOO_FEW_WINDOWS:
+        days = leading.rule.window_seconds * FEWEST_WINDOWS / 86_400
+        lines.append(
+            "  natural variation is measured on few windows, and its tail is assumed: lengthen "
+            f"calibration.history to {days:.0f} days, or choose shorter windows"
+        )
+    elif leading.reason is Shortage.TOO_FEW_EPISODES:
         evaluations = len(evaluation_ends(history.timeline, leading.rule))
         lines.append(
             f"  independent rows are assumed: {evaluations} evaluations have too few alarm-like "
@@ -210,6 +223,13 @@ def summary(job: Job, history: History) -> list[str]:
             "  independent rows are assumed until there are 14 days of history: run in the shadow "
             "of fixed thresholds, then calibrate again"
         )
+    segments = promise.leading_segments
+    if segments is not None and (segments.method, segments.reason) != (
+        leading.method,
+        leading.reason,
+    ):
+        told = f" ({segments.reason.replace('_', ' ')})" if segments.reason else ""
+        lines.append(f"  segments: thresholds by {segments.method}{told}")
     if promise.self_test is not None:
         test = promise.self_test
         lines.append(

@@ -61,7 +61,7 @@ class Job:
     def promise(self) -> ModelCalibration:
         """The calibration in force; that of independent rows as long as there is no other."""
         return self.calibration or without_history(
-            self.model, self.profile, self.alert_rules, self.segments_rule
+            self.model, self.profile, self.alert_rules, self.segment_rules
         )
 
     @cached_property
@@ -83,10 +83,10 @@ class Job:
         return {w.text: self._rule(int(w.seconds), share) for w in self.model.windows}
 
     @cached_property
-    def segments_rule(self) -> Rule | None:
-        """The same for segments in the shortest window; None without segments."""
-        shortest = min(self.model.windows)
-        return self._rule(int(shortest.seconds), SEGMENTS_SHARE) if self.segmented else None
+    def segment_rules(self) -> Mapping[str, Rule]:
+        """The same for segments; nothing without any."""
+        windows = self.model.windows if self.segmented else ()
+        return {w.text: self._rule(int(w.seconds), SEGMENTS_SHARE) for w in windows}
 
     @property
     def segmented(self) -> bool:

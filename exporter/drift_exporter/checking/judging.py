@@ -105,7 +105,7 @@ def calibration_info(job: Job) -> CalibrationInfo | None:
     if not job.limits.any_calibrated:
         return None
     promise, leading = job.promise, job.promise.leading
-    test = promise.self_test
+    test, segments = promise.self_test, promise.leading_segments
     return CalibrationInfo(
         method=str(leading.method),
         reason=str(leading.reason or ""),
@@ -116,6 +116,8 @@ def calibration_info(job: Job) -> CalibrationInfo | None:
         for_seconds=leading.rule.for_seconds,
         self_test_alarms_per_90_days=test.alarms_per_90_days if test else None,
         self_test_at=test.at if test else None,
+        segments_method=str(segments.method) if segments else "",
+        segments_reason=str(segments.reason or "") if segments else "",
     )
 
 

@@ -243,6 +243,12 @@ def _calibration_info(snapshot: Snapshot) -> Iterator[Sample]:
         yield (snapshot.model, found.method, found.reason), 1.0
 
 
+def _segments_calibration_info(snapshot: Snapshot) -> Iterator[Sample]:
+    found = snapshot.calibration
+    if found is not None and found.segments_method:
+        yield (snapshot.model, found.segments_method, found.segments_reason), 1.0
+
+
 def _reference_span(side: int) -> Fill:
     def fill(snapshot: Snapshot) -> Iterator[Sample]:
         for window in snapshot.windows:
@@ -535,6 +541,13 @@ MODEL_FAMILIES: tuple[Family, ...] = (
         "rows are assumed; trust it after 14 days of history).",
         ("model", "method", "reason"),
         _calibration_info,
+    ),
+    Family(
+        "modeldrift_calibration_segments_info",
+        "The same of the segments' thresholds; where their method is analytic, segments may alarm "
+        "more often than is promised.",
+        ("model", "method", "reason"),
+        _segments_calibration_info,
     ),
     Family(
         "modeldrift_calibration_timestamp_seconds",

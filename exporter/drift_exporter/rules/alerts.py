@@ -13,13 +13,13 @@ from drift_exporter.rules.recording import (
     FEATURES_OVER,
     HELD,
     INFO,
+    QUALITY,
     QUIET,
     ROLES,
     SHARE_OVER,
     SHORTEST,
     agreed_of,
     limit,
-    ratio_of,
     segment_of,
 )
 
@@ -197,12 +197,11 @@ def _indented(text: str) -> str:
 
 
 def _quality_alerts(pace: Pace) -> Iterator[Alert]:
-    # A fault of the data shows at once in the shortest window; a day would hide it for hours.
+    # A fault of the data shows at once in the shortest window; a day would hide it for hours. The
+    # series holds what was last known by itself.
     for statistic in RATES:
-        ratio = pace.last(ratio_of("feature"), f'statistic="{statistic}"')
-        shortest = pace.last(SHORTEST)
-        over = f"{ratio} > 1\nand ignoring (feature, statistic, severity)\n{shortest}"
-        told = routed(over, "feature", "window", "statistic")
+        ratio = pace.of(QUALITY, f'statistic="{statistic}"')
+        told = routed(f"{ratio} > 1", "feature", "window", "statistic")
         yield pace.patient(QUALITY_ALERTS[statistic], told)
 
 

@@ -36,9 +36,13 @@ HELD = "1h"
 INFO = "model_severity:modeldrift_model_info:newest"
 RECENT = "model:modeldrift_model_info:recent"
 LIMIT = "modeldrift:alert_limit:constant"
+SPAN = "model_window:modeldrift_window_span_seconds:max"
 SHORTEST = "model_window:modeldrift_window_span_seconds:shortest"
 QUIET = "model:modeldrift_model_quiet_until_timestamp_seconds:ahead"
 """Models whose drift is not alerted on now, because they have a successor."""
+
+QUALITY = "model_feature_window_statistic_severity:modeldrift_feature_share_per_threshold:shortest"
+"""Shares of rows over their thresholds, of each column in the shortest window that has a score."""
 
 AGE = "model:modeldrift_run_age_per_stale_after:ratio"
 FEATURES_OVER = "model_severity:modeldrift_features_over_threshold:count"
@@ -132,7 +136,7 @@ def score_rules() -> list[Rule]:
     rules = [*_model_rules()]
     for role in ROLES:
         rules += [*_score_rules(role), *_segment_rules(role)]
-    return [*rules, *_count_rules()]
+    return [*rules, _quality_rule(), *_count_rules()]
 
 
 def _rule(record: str, expr: str, **labels: str) -> Rule:
@@ -169,16 +173,15 @@ def _model_rules() -> list[Rule]:
         _rule(INFO, newest, severity="warning"),
         _rule(INFO, f'{INFO}{{severity="warning", tier!="low"}}', severity="critical"),
         _rule(
-            SHORTEST,
+            SPAN,
             """
-            bottomk without (window) (1,
-              max without (instance, pod) (
-                modeldrift_window_end_timestamp_seconds
-                - modeldrift_window_start_timestamp_seconds
-              )
+            max without (instance, pod) (
+              modeldrift_window_end_timestamp_seconds
+              - modeldrift_window_start_timestamp_seconds
             )
             """,
         ),
+        _rule(SHORTEST, f"bottomk without (window) (1, {SPAN})"),
         _rule(
             QUIET,
             f"""
@@ -227,6 +230,24 @@ def _score_rules(role: str) -> list[Rule]:
     drift = f'{{statistic!~"{"|".join(RATES)}"}}' if role == "feature" else ""
     agreed = f"min without (window) ({ratio_of(role)}{drift})"
     return [*scores, _rule(ratio_of(role), per_threshold), _rule(agreed_of(role), agreed)]
+
+
+def _quality_rule() -> Rule:
+    # What was last known holds here, before the choice: a window whose score is just gone would
+    # else be told beside the longer one that takes its place.
+    ratio = f'last_over_time({ratio_of("feature")}{{statistic=~"{"|".join(RATES)}"}}[{HELD}])'
+    return _rule(
+        QUALITY,
+        f"""
+        {ratio}
+        and
+        bottomk without (window) (1,
+          0 * {ratio}
+          + ignoring (feature, statistic, severity) group_left ()
+          last_over_time({SPAN}[{HELD}])
+        )
+        """,
+    )
 
 
 def _segment_rules(role: str) -> list[Rule]:

@@ -27,11 +27,26 @@ from drift_exporter.statistics.baselines import Kind
 from drift_exporter.statistics.history import replay
 from drift_exporter.statistics.null_law import neg_log10_p
 from drift_exporter.statistics.pairs import Floats, StatisticsError
-from drift_exporter.statistics.tail import Tail, analytic_tail, episodes, fitted_tail, held
+from drift_exporter.statistics.tail import (
+    Tail,
+    analytic_tail,
+    episodes,
+    fitted_tail,
+    held,
+    with_error_of_omega,
+)
 from drift_exporter.statistics.timeline import Rule, Series, Timeline, evaluation_ends
 
 LEAST_HISTORY_DAYS = 14.0
 """History from which a calibration is one of history; 28 days are better."""
+
+FEWEST_WINDOWS = 20
+"""Windows without overlap from which a tail is believed: a history of fewer cannot have so many
+episodes that are independent."""
+
+FEW_WINDOWS = 100
+"""With fewer the tail of the history is short of its largest values, and alpha is at most that of
+independent windows with the error of omega."""
 
 EPISODES_SHOWN = 3
 """Largest episodes of the history that are reported: an incident among them can be excluded."""
@@ -50,6 +65,8 @@ class Shortage(StrEnum):
     NO_HISTORY = "no_history"
     HISTORY_TOO_SHORT = "history_too_short"
     TOO_FEW_EPISODES = "too_few_episodes"
+    TOO_MANY_SERIES = "too_many_series"
+    TOO_FEW_WINDOWS = "too_few_windows"
 
 
 @dataclass(frozen=True)
@@ -96,6 +113,11 @@ class Calibration:
 
     episodes: tuple[Episode, ...] = ()
     """The largest of the history, the largest first."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether natural variation was, so that a drift that is part of the past would hide."""
+        return self.method is Method.HISTORY or any(one.windows for one in self.series)
 
     @property
     def neg_log10_alpha(self) -> float:
@@ -171,7 +193,9 @@ def split_budget(budget_per_90_days: float, weights: Sequence[float]) -> tuple[f
     return tuple(budget_per_90_days * (weight / whole) for weight in weights)
 
 
-def calibrate(series: Iterable[Series], timeline: Timeline, rule: Rule) -> Calibration:
+def calibrate(
+    series: Iterable[Series], timeline: Timeline, rule: Rule, *, number: int = 0
+) -> Calibration:
     """Find the ``alpha`` with which the model pages falsely as often as its budget allows.
 
     Parameters
@@ -183,13 +207,16 @@ def calibrate(series: Iterable[Series], timeline: Timeline, rule: Rule) -> Calib
         The slices of the history, those of an incident excluded.
     rule
         How the alarm is evaluated, and the budget.
+    number
+        Series that can page, where that may be more than the history has: what the analytic form
+        counts on.
 
     Returns
     -------
     Calibration
-        By history where it has 14 days and enough episodes, else analytic with the reason:
-        independent rows and the whole reference as baseline; every ``omega`` 0 where there were
-        no 14 days to measure it.
+        By history where it has 14 days, 20 windows without overlap and enough episodes, else
+        analytic with the reason: independent rows and the whole reference as baseline; every
+        ``omega`` 0 where there were no 14 days to measure it.
 
     Raises
     ------
@@ -201,7 +228,8 @@ def calibrate(series: Iterable[Series], timeline: Timeline, rule: Rule) -> Calib
     ends = evaluation_ends(timeline, rule)
     if days < LEAST_HISTORY_DAYS:
         reason = Shortage.HISTORY_TOO_SHORT if days > 0 else Shortage.NO_HISTORY
-        return analytic([one.name for one in series], rule, history_days=days, reason=reason)
+        names = [one.name for one in series]
+        return analytic(names, rule, number=number, history_days=days, reason=reason)
     largest = np.zeros(len(ends))
     leader = np.full(len(ends), -1)
     leader_psi = np.full(len(ends), np.nan)
@@ -215,16 +243,24 @@ def calibrate(series: Iterable[Series], timeline: Timeline, rule: Rule) -> Calib
         leader_psi[leads] = past.psi[leads]
         found.append(SeriesCalibration(one.name, past.omega, past.baseline, past.windows))
     gap = rule.keep_firing_seconds // rule.step_seconds
+    windows = max((one.windows for one in found), default=0)
     tail = fitted_tail(largest, days, gap)
-    if tail is None:
-        short = Shortage.TOO_FEW_EPISODES if any(s.windows for s in found) else Shortage.NO_HISTORY
-        guess = analytic([s.name for s in found], rule, history_days=days, reason=short)
+    if tail is None or windows < FEWEST_WINDOWS:
+        few = windows < FEWEST_WINDOWS
+        short = Shortage.TOO_FEW_WINDOWS if few else Shortage.TOO_FEW_EPISODES
+        short = short if windows else Shortage.NO_HISTORY
+        names = [s.name for s in found]
+        guess = analytic(names, rule, number=number, history_days=days, reason=short)
         # The variation was measured all the same, and without it a past that depends on itself
         # would alarm all the time.
-        return replace(guess, series=tuple(found))
+        alpha = min(guess.alpha, _of_few_windows(windows, rule, max(number, len(found))))
+        return replace(guess, alpha=alpha, series=tuple(found))
     spans = sorted(episodes(largest, tail.level, gap), key=lambda span: -largest[span.peak])
     return Calibration(
-        alpha=10 ** -tail.surprise_for(rule.budget_per_90_days),
+        alpha=min(
+            10 ** -tail.surprise_for(rule.budget_per_90_days),
+            _of_few_windows(windows, rule, max(number, len(found))),
+        ),
         method=Method.HISTORY,
         history_days=days,
         rule=rule,
@@ -243,19 +279,29 @@ def calibrate(series: Iterable[Series], timeline: Timeline, rule: Rule) -> Calib
     )
 
 
+def _of_few_windows(windows: int, rule: Rule, series: int) -> float:
+    """The largest alpha that an omega of so many windows allows."""
+    if not 0 < windows < FEW_WINDOWS:
+        return 1.0
+    tail = analytic_tail(rule.for_seconds, series)
+    return 10 ** -with_error_of_omega(tail.surprise_for(rule.budget_per_90_days), windows)
+
+
 def analytic(
     names: Sequence[str],
     rule: Rule,
     *,
+    number: int = 0,
     history_days: float = 0.0,
     reason: Shortage = Shortage.NO_HISTORY,
 ) -> Calibration:
     """The calibration of independent rows, for lack of a usable history.
 
     It holds where rows are independent and have no rhythm; run it in the shadow of a fixed
-    threshold until there are 14 days.
+    threshold until there are 14 days. ``number`` is how many series can page, where that may be
+    more than are named.
     """
-    tail = analytic_tail(rule.for_seconds, len(names))
+    tail = analytic_tail(rule.for_seconds, max(number, len(names)))
     return Calibration(
         alpha=10 ** -tail.surprise_for(rule.budget_per_90_days),
         method=Method.ANALYTIC,

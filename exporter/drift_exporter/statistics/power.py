@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
-from drift_exporter.statistics.null_law import noise_floor
+from drift_exporter.statistics.null_law import noise_floor, quantile
 from drift_exporter.statistics.pairs import Floats
 
 NUMERIC_SHARES = (0.01, 0.09, *(0.1,) * 8, 0.09, 0.01)
@@ -23,11 +23,14 @@ def smallest_psi(
     rows: npt.ArrayLike,
     reference_rows: npt.ArrayLike,
     power: float = 0.9,
+    omega: npt.ArrayLike = 0.0,
 ) -> Floats:
     """Smallest true PSI with which so large a share of windows is above the threshold.
 
     With a true PSI of ``d`` the measured one is ``v`` times a noncentral chi-square of ``bins - 1``
-    degrees and noncentrality ``d / v``, ``v = 1 / rows + 1 / reference_rows``.
+    degrees and noncentrality ``d / v``, ``v = 1 / rows + 1 / reference_rows``. Natural variation
+    may work against the drift: with some it is the law of `null_law.quantile` around ``d``
+    (statistics 3.1).
 
     Parameters
     ----------
@@ -37,15 +40,17 @@ def smallest_psi(
         As for `null_law.noise_floor`.
     power
         Share of the windows, above 0 and below 1.
+    omega
+        As for `null_law.quantile`.
 
     Returns
     -------
     ndarray
         In nats, of the broadcast shape; NaN with fewer than 2 bins or without rows.
     """
-    limit, k, floor = np.broadcast_arrays(
+    limit, k, n, m, varies, floor = np.broadcast_arrays(
         np.asarray(threshold, dtype=np.float64),
-        np.asarray(bins, dtype=np.float64),
+        *(np.asarray(side, dtype=np.float64) for side in (bins, rows, reference_rows, omega)),
         noise_floor(bins, rows, reference_rows),
     )
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -55,7 +60,24 @@ def smallest_psi(
     # Below the threshold's own quantile no drift is needed to be above it so often.
     always = special.gammaincc((k - 1) / 2, scaled / 2) >= power
     found: Floats = np.where(always, 0.0, centre * noise)
+    if (varies > 0).any():
+        found = np.where(varies > 0, _psi_against(limit, (k, n, m, varies), noise, power), found)
     return np.where(np.isnan(scaled), np.nan, found)
+
+
+def _psi_against(
+    limit: Floats, law: tuple[Floats, Floats, Floats, Floats], noise: Floats, power: float
+) -> Floats:
+    """Return the smallest PSI around which so large a share of the law is above the limit."""
+    # Nearly normal in the root: thirteen deviations are more than any power asks.
+    low, high = np.zeros(limit.shape), 2 * limit + 350 * (noise + law[3])
+    low_enough = quantile(power, *law, 0.0) >= limit
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        enough = quantile(power, *law, np.nan_to_num(middle)) >= limit
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    found: Floats = np.where(low_enough, 0.0, high)
+    return found
 
 
 def smallest_shift(

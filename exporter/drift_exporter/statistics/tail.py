@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from drift_exporter.statistics.null_law import SMALLEST_ALPHA
 from drift_exporter.statistics.pairs import Floats, StatisticsError
@@ -168,6 +169,25 @@ def analytic_tail(for_seconds: float, series: int) -> Tail:
     level = float(np.interp(minutes, _ANALYTIC_FOR_MINUTES, _ANALYTIC_LEVEL))
     scale = float(np.interp(minutes, _ANALYTIC_FOR_MINUTES, _ANALYTIC_SCALE))
     return Tail(level, scale, max(series, 1) / _ANALYTIC_SERIES, None)
+
+
+def with_error_of_omega(surprise: float, windows: int) -> float:
+    """The surprise that is as rare as another one, where omega is a mean over so many windows.
+
+    Natural variation moves a window in one direction, by a normal law. With its variance estimated
+    from few windows that is Student's law of one degree less, as the windows meet their own mean.
+
+    Examples
+    --------
+    >>> [round(with_error_of_omega(3.56, n), 2) for n in (4, 28, 672)]
+    [87.79, 4.53, 3.59]
+    """
+    # One window meets no other, so nothing was measured; with two or three a model would be blind.
+    if windows < 2:
+        return surprise
+    deviations = special.stdtrit(max(windows - 1, 3), 10**-surprise / 2)
+    as_normal = -float(special.log_ndtr(deviations) + math.log(2)) / math.log(10)
+    return min(max(as_normal, surprise), MOST_SURPRISE)
 
 
 def _level_with(values: Floats, count: int, gap: int) -> float:

@@ -47,6 +47,12 @@ class Natural:
     segments_omega: Mapping[tuple[str, str], Floats] = field(default_factory=dict)
     """By segment column and segment; one that is not there varies as all rows do."""
 
+    def of_segment(self, by: str, segment: str) -> "Natural":
+        """The same of the columns of a segment."""
+        alpha = self.alpha if self.segments_alpha is None else self.segments_alpha
+        omega = self.segments_omega.get((by, segment), self.omega.get("psi"))
+        return Natural(alpha, {} if omega is None else {"psi": omega})
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -129,11 +135,11 @@ class Limits:
         self, by: str, segment: str, compared: Compared, natural: Natural
     ) -> dict[str, Floats]:
         """Thresholds of a segment's PSI by severity; NaN where they are not calibrated."""
-        alpha = natural.alpha if natural.segments_alpha is None else natural.segments_alpha
-        omega = natural.segments_omega.get((by, segment), natural.omega.get("psi"))
+        own = natural.of_segment(by, segment)
+        omega = own.omega.get("psi")
         return {
             severity: np.where(
-                self._calibrated["psi"], self._psi(severity, compared, alpha, omega), np.nan
+                self._calibrated["psi"], self._psi(severity, compared, own.alpha, omega), np.nan
             )
             for severity in SEVERITIES
         }

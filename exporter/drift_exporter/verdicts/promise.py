@@ -1,12 +1,12 @@
-"""The calibration of a model: one per window and one of the segments, and what they promise.
+"""The calibration of a model: one per window, of columns and of segments, and what they promise.
 
 Pure: knows how it is written down and which series it is made of; neither store nor clock.
 """
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -95,24 +95,21 @@ class ModelCalibration:
     """By window as the config writes it. ``alpha`` is that of the leading one: an alert asks all
     windows to agree, so its false alarms are at most those of this one."""
 
-    segments: Calibration | None = None
+    segments: Mapping[str, Calibration] = field(default_factory=dict)
+    """The same of segments, with an ``alpha`` of their own; empty where none are calibrated."""
+
     self_test: SelfTest | None = None
     settings: Settings | None = None
     """None: made by a release that did not keep them."""
 
     @property
     def leading_window(self) -> str:
-        """The shortest window that was calibrated from history, else the shortest.
+        """The shortest window that was calibrated from history, else the shortest one whose
+        variation was measured, else the shortest.
 
         One that never has enough rows knows no history, and no alert waits for it.
         """
-        return min(
-            self.windows,
-            key=lambda window: (
-                self.windows[window].method is not Method.HISTORY,
-                self.windows[window].rule.window_seconds,
-            ),
-        )
+        return _leading(self.windows)
 
     @property
     def leading(self) -> Calibration:
@@ -120,10 +117,22 @@ class ModelCalibration:
         return self.windows[self.leading_window]
 
     @property
+    def leading_segments_window(self) -> str | None:
+        """The window that leads the segments; None without segments."""
+        return _leading(self.segments) if self.segments else None
+
+    @property
+    def leading_segments(self) -> Calibration | None:
+        """The calibration of the segments in that window."""
+        window = self.leading_segments_window
+        return self.segments[window] if window else None
+
+    @property
     def budget_per_90_days(self) -> float:
         """False alarms of the model that are promised."""
-        own = self.segments.rule.budget_per_90_days if self.segments else 0.0
-        return self.leading.rule.budget_per_90_days + own
+        own = self.leading_segments
+        of_segments = own.rule.budget_per_90_days if own else 0.0
+        return self.leading.rule.budget_per_90_days + of_segments
 
     def natural(self, profile: Profile, window: str) -> Natural:
         """What thresholds of a window need, in the order of the profile's columns."""
@@ -136,24 +145,17 @@ class ModelCalibration:
             if name.column in at:
                 values[at[name.column]] = one.omega
         segments: dict[tuple[str, str], Floats] = {}
-        of_segments = self.segments
-        if (
-            of_segments
-            and of_window
-            and of_segments.rule.window_seconds == (of_window.rule.window_seconds)
-        ):
-            for one in of_segments.series:
-                name = series_name(one.name)
+        of_segments, leading = self.segments.get(window), self.leading_segments
+        as_all_rows = omega.get("psi", np.zeros(len(at)))
+        for one in of_segments.series if of_segments else ():
+            name = series_name(one.name)
+            # Too small to be measured in this window: all rows are the best that is known.
+            if one.windows:
                 split = (name.segment_by, name.segment)
-                values = segments.setdefault(split, np.zeros(len(at)))
+                values = segments.setdefault(split, as_all_rows.copy())
                 if name.column in at:
                     values[at[name.column]] = one.omega
-        return Natural(
-            self.leading.alpha,
-            omega,
-            of_segments.alpha if of_segments else None,
-            segments,
-        )
+        return Natural(self.leading.alpha, omega, leading.alpha if leading else None, segments)
 
     def slotted(self, profile: Profile) -> NDArray[np.bool_]:
         """Columns that are compared with the same hours of earlier days, shape ``(columns,)``.
@@ -184,7 +186,7 @@ class ModelCalibration:
                     "self_test": test._asdict() if test else None,
                     "settings": self.settings._asdict() if self.settings else None,
                     "windows": {w: json.loads(c.to_json()) for w, c in self.windows.items()},
-                    "segments": json.loads(self.segments.to_json()) if self.segments else None,
+                    "segments": {w: json.loads(c.to_json()) for w, c in self.segments.items()},
                 },
                 indent=1,
                 ensure_ascii=False,
@@ -192,6 +194,17 @@ class ModelCalibration:
             )
             + "\n"
         )
+
+
+def _leading(found: Mapping[str, Calibration]) -> str:
+    return min(
+        found,
+        key=lambda window: (
+            found[window].method is not Method.HISTORY,
+            not found[window].measured,
+            found[window].rule.window_seconds,
+        ),
+    )
 
 
 def from_json(text: str, where: str = "calibration") -> ModelCalibration:
@@ -212,14 +225,15 @@ def from_json(text: str, where: str = "calibration") -> ModelCalibration:
         windows = {w: _calibration(c) for w, c in found["windows"].items()}
         if not windows or not math.isfinite(found["created"]):
             raise ValueError("no windows, or no date")
-        segments, test = found["segments"], found["self_test"]
+        segments = {w: _calibration(c) for w, c in found["segments"].items()}
+        test = found["self_test"]
         tested = SelfTest(**test) if test else None
         _numbers(*tested or ())
         return ModelCalibration(
             float(found["created"]),
             str(found["bins_hash"]),
             windows,
-            _calibration(segments) if segments else None,
+            segments,
             tested,
             _settings(found.get("settings")),
         )
@@ -271,25 +285,28 @@ def column_names(model: ModelConfig, profile: Profile) -> list[SeriesName]:
 
 
 def without_history(
-    model: ModelConfig, profile: Profile, rules: Mapping[str, Rule], segments: Rule | None
+    model: ModelConfig, profile: Profile, rules: Mapping[str, Rule], segments: Mapping[str, Rule]
 ) -> ModelCalibration:
     """The calibration before there is a past: independent rows."""
     names = [str(name) for name in column_names(model, profile)]
+    of_segments = [str(name) for name in segment_names(model, profile)]
     return ModelCalibration(
         0.0,
         profile.bins_hash,
         {window: analytic(names, rule) for window, rule in rules.items()},
-        analytic(_segment_names(model, profile), segments) if segments else None,
+        {window: analytic(of_segments, rule) for window, rule in segments.items()},
         settings=Settings.of(model),
     )
 
 
-def _segment_names(model: ModelConfig, profile: Profile) -> Sequence[str]:
+def segment_names(model: ModelConfig, profile: Profile) -> list[SeriesName]:
+    """The calibrated series of all segments that the profile knows."""
+    named = [(column.name, value) for column in profile.segments for value in column.values]
     return [
-        str(SeriesName("psi", feature.name, column.name, segment))
-        for column in profile.segments
-        if model.is_segment(column.name)
-        for segment in column.values
+        SeriesName("psi", feature.name, by, segment)
+        # The profile may have rows of other values, too.
+        for by, segment in dict.fromkeys([*named, *profile.segment_counts])
+        if model.is_segment(by)
         for feature in profile.features
         if model.calibrated(feature.name, "psi")
     ]
