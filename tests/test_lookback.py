@@ -36,7 +36,13 @@ from drift_exporter.statistics.calibration import Method, Shortage
 from drift_exporter.statistics.tail import analytic_tail
 from drift_exporter.store import Store, open_store
 from drift_exporter.store.case_writing import Writing
-from drift_exporter.verdicts.promise import ModelCalibration, SelfTest, SeriesName, from_json
+from drift_exporter.verdicts.promise import (
+    ModelCalibration,
+    SelfTest,
+    SeriesName,
+    from_json,
+    series_name,
+)
 from past_counts import (
     AGES,
     DAY,
@@ -780,6 +786,38 @@ def test_a_rhythm_is_learnt_for_a_seasonal_reference(store: Store) -> None:
     age = {kind: one.promise.leading.series[0] for kind, one in found.items()}
     assert [age[kind].baseline for kind in ("seasonal", "rolling")] == [Kind.SLOTS, Kind.GLOBAL]
     assert age["rolling"].omega > 0.05 > 10 * age["seasonal"].omega
+
+
+def test_a_column_is_compared_in_one_way(store: Store) -> None:
+    """Its rates, and longer windows, meet the rows that its PSI in the leading window meets, and
+    that its windows meet from then on; each alone would choose otherwise."""
+    wander = np.random.default_rng(5).random(60)
+
+    def ages(at: int) -> tuple[float, ...]:
+        return OLDER if wander[(at - MONDAY) // DAY] < 0.5 else AGES
+
+    day = drawn(MONDAY, NOW, ages=ages)
+    night = drawn(MONDAY, NOW, ages=ages, missing=0.05, seed=2)
+    slices = {key: night[key] if key.start % DAY < 6 * HOUR else day[key] for key in day}
+    made = counted(store, 0, reference="seasonal")
+    keep(made, slices, MONDAY, NOW)
+
+    found = replace(made, calibration=calibrated(made, history_of(made, NOW), NOW))
+
+    kinds = {
+        series_name(one.name).column: {
+            other.baseline
+            for window in found.promise.windows.values()
+            for other in window.series
+            if series_name(other.name).column == series_name(one.name).column
+        }
+        for one in found.promise.leading.series
+    }
+    age, city = found.slotted.tolist()
+    assert kinds == {
+        "age": {Kind.SLOTS if age else Kind.GLOBAL},
+        "city": {Kind.SLOTS if city else Kind.GLOBAL},
+    }
 
 
 def test_segments_are_calibrated_with_their_part(store: Store) -> None:

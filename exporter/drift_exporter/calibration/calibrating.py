@@ -18,7 +18,7 @@ from drift_exporter.counts import Layout
 from drift_exporter.errors import CalibrationError
 from drift_exporter.reading.source import Progress
 from drift_exporter.statistics.calibration import Shortage, analytic, calibrate
-from drift_exporter.statistics.history import Replay, replay
+from drift_exporter.statistics.history import Replay, prefers_slots, replay
 from drift_exporter.statistics.pairs import StatisticsError
 from drift_exporter.statistics.tail import episodes, held
 from drift_exporter.statistics.timeline import Rule, Series, Timeline, evaluation_ends
@@ -125,13 +125,16 @@ def calibrated(
     told = _Told(progress, len(job.alert_rules) + len(job.segment_rules))
     number = len(segment_names(job.model, job.profile))
     try:
+        slots = _by_slots(history)
         windows = {
-            window: calibrate(told.each(_columns(history), _number(job)), timeline, rule)
+            window: calibrate(told.each(_columns(history, slots), _number(job)), timeline, rule)
             for window, rule in job.alert_rules.items()
         }
         segments = {
             window: (
-                calibrate(told.each(_segments(history), number), timeline, rule, number=number)
+                calibrate(
+                    told.each(_segments(history, slots), number), timeline, rule, number=number
+                )
                 if number <= MOST_SEGMENT_SERIES
                 else analytic(
                     (),
@@ -164,10 +167,11 @@ def self_tested(
         return None
     promise = job.promise
     number = len(segment_names(job.model, job.profile))
-    tested = [(_columns(history), _number(job), job.alert_rules, promise.leading_window)]
+    slots = job.slotted if job.baselines.seasonal else _none(job)
+    tested = [(_columns(history, slots), _number(job), job.alert_rules, promise.leading_window)]
     leading = promise.leading_segments_window
     if leading is not None and job.segment_rules and number <= MOST_SEGMENT_SERIES:
-        tested.append((_segments(history), number, job.segment_rules, leading))
+        tested.append((_segments(history, slots), number, job.segment_rules, leading))
     told = _Told(progress, len(tested))
     alarms = 0
     try:
@@ -213,7 +217,34 @@ def _number(job: Job) -> int:
     return len(column_names(job.model, job.profile))
 
 
-def _columns(history: History) -> Iterator[Series]:
+def _none(job: Job) -> NDArray[np.bool_]:
+    return np.zeros(len(job.profile.features), dtype=np.bool_)
+
+
+def _by_slots(history: History) -> NDArray[np.bool_]:
+    """Columns that are compared hour by hour, shape ``(columns,)``: all of a column's series.
+
+    The PSI of the shortest window that can tell decides, as it leads: every window and every rate
+    of the column is compared with the same rows.
+    """
+    job, layout = history.job, history.job.profile.layout
+    slots = _none(job)
+    if not job.baselines.seasonal:
+        return slots
+    rules = sorted(job.alert_rules.values(), key=lambda rule: rule.window_seconds)
+    for features in _parts(layout, history.slices):
+        cells = slice(layout.offsets[features.start], layout.offsets[features.stop])
+        counts = history.counts(cells).get(ALL_ROWS[1])
+        for i in range(features.start, features.stop):
+            own = _cells(layout, i, cells.start, counts, history.slices)
+            name = SeriesName("psi", job.profile.features[i].name)
+            series = _series(layout, i, name, own, slotted=False)
+            found = (prefers_slots(series, history.timeline, rule) for rule in rules)
+            slots[i] = next((better for better in found if better is not None), False)
+    return slots
+
+
+def _columns(history: History, slots: NDArray[np.bool_]) -> Iterator[Series]:
     """The series of all rows, a few columns in memory at a time."""
     job, layout = history.job, history.job.profile.layout
     wanted = {str(name): name for name in column_names(job.model, job.profile)}
@@ -227,10 +258,10 @@ def _columns(history: History) -> Iterator[Series]:
             column = job.profile.features[i].name
             for name in by_column.get(column, ()):
                 own = _cells(layout, i, cells.start, counts, history.slices)
-                yield _series(job, layout, i, name, own)
+                yield _series(layout, i, name, own, slotted=bool(slots[i]))
 
 
-def _segments(history: History) -> Iterator[Series]:
+def _segments(history: History, slots: NDArray[np.bool_]) -> Iterator[Series]:
     job, layout = history.job, history.job.profile.layout
     for column in (s for s in job.profile.segments if job.model.is_segment(s.name)):
         of_each = len(column.values) + 2
@@ -241,7 +272,7 @@ def _segments(history: History) -> Iterator[Series]:
                     name = SeriesName("psi", job.profile.features[i].name, column.name, segment)
                     if job.model.calibrated(name.column, "psi"):
                         own = _cells(layout, i, cells.start, counts, history.slices)
-                        yield _series(job, layout, i, name, own)
+                        yield _series(layout, i, name, own, slotted=bool(slots[i]))
 
 
 def _parts(layout: Layout, slices: int) -> Iterator[range]:
@@ -265,14 +296,15 @@ def _cells(
     return counts[:, start : start + block.cells]
 
 
-def _series(job: Job, layout: Layout, feature: int, name: SeriesName, cells: Counts) -> Series:
+def _series(
+    layout: Layout, feature: int, name: SeriesName, cells: Counts, *, slotted: bool
+) -> Series:
     block = layout.blocks[feature]
     values, missing, unseen = (
         cells[:, : block.value_cells],
         cells[:, block.value_cells],
         cells[:, block.value_cells + 1],
     )
-    slotted = None if job.baselines.seasonal else False
     if name.statistic not in RATES:
         bins = values
         if block.numeric:

@@ -64,6 +64,22 @@ class Replay:
     reference_share: Floats
 
 
+def prefers_slots(series: Series, timeline: Timeline, rule: Rule) -> bool | None:
+    """Whether a series is better compared slot by slot; None where too few windows tell.
+
+    Raises
+    ------
+    StatisticsError
+        If the counts are not integers of that shape, or window or step are not whole slices.
+    """
+    counts, apart = _usable(series, timeline), _apart(timeline, rule)
+    plain = _compare(series, counts, np.zeros_like(timeline.slots), timeline, rule, apart)
+    if np.count_nonzero(plain.evaluable) < SLOTS:
+        return None
+    slotted = _compare(series, counts, timeline.slots, timeline, rule, apart)
+    return _slots_are_better(plain, slotted)
+
+
 def replay(series: Series, timeline: Timeline, rule: Rule) -> Replay:
     """Evaluate a series over its own history, each window against the history without its day.
 
@@ -85,15 +101,8 @@ def replay(series: Series, timeline: Timeline, rule: Rule) -> Replay:
     StatisticsError
         If the counts are not integers of that shape, or window or step are not whole slices.
     """
-    counts = checked_counts(f"series {series.name!r}", series.counts)
-    if counts.ndim != 2 or counts.shape[0] != len(timeline.slots):
-        raise StatisticsError(
-            f"series {series.name!r}: found counts of shape {counts.shape}; "
-            f"pass one row of bins for each of the {len(timeline.slots)} slices"
-        )
-    counts = np.where(timeline.used[:, np.newaxis], counts, 0)
-    ends = evaluation_ends(timeline, rule)
-    apart = ends[:: max(1, rule.window_seconds // rule.step_seconds)]
+    counts = _usable(series, timeline)
+    ends, apart = evaluation_ends(timeline, rule), _apart(timeline, rule)
     whole = np.zeros_like(timeline.slots)
     slots, kind = whole, Kind.GLOBAL
     windows = _compare(series, counts, whole, timeline, rule, apart)
@@ -119,6 +128,23 @@ def replay(series: Series, timeline: Timeline, rule: Rule) -> Replay:
         share=share,
         reference_share=share - every.rise,
     )
+
+
+def _usable(series: Series, timeline: Timeline) -> Counts:
+    """Counts of a series, shape ``(slices, bins)``, without what is excluded."""
+    counts = checked_counts(f"series {series.name!r}", series.counts)
+    if counts.ndim != 2 or counts.shape[0] != len(timeline.slots):
+        raise StatisticsError(
+            f"series {series.name!r}: found counts of shape {counts.shape}; "
+            f"pass one row of bins for each of the {len(timeline.slots)} slices"
+        )
+    return np.where(timeline.used[:, np.newaxis], counts, 0)
+
+
+def _apart(timeline: Timeline, rule: Rule) -> Counts:
+    """Ends of windows that do not overlap."""
+    ends = evaluation_ends(timeline, rule)
+    return ends[:: max(1, rule.window_seconds // rule.step_seconds)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -166,7 +166,7 @@ class ModelCalibration:
         if any(one.windows for one in self.leading.series):
             for one in self.leading.series:
                 name = series_name(one.name)
-                if name.statistic == "psi" and name.column in profile.layout.index:
+                if name.column in profile.layout.index:
                     slots[profile.layout.index[name.column]] = one.baseline is Kind.SLOTS
         return slots
 
