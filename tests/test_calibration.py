@@ -25,7 +25,6 @@ from drift_exporter.statistics.calibration import (
     Shortage,
     analytic,
     calibrate,
-    split_budget,
 )
 from drift_exporter.statistics.divergences import bins_compared, psi
 from drift_exporter.statistics.history import replay
@@ -520,20 +519,9 @@ def test_a_text_that_is_no_calibration_is_refused(text: str) -> None:
         Calibration.from_json(text)
 
 
-@given(st.floats(1e-3, 1e3), st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=20))
-def test_the_parts_of_a_budget_add_up(budget: float, weights: list[float]) -> None:
-    """A budget is split in proportion, and the parts are the whole."""
-    parts = split_budget(budget, weights)
-
-    assert sum(parts) == pytest.approx(budget)
-    assert [part / parts[0] for part in parts] == pytest.approx([w / weights[0] for w in weights])
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        pytest.param(lambda: split_budget(0, [1]), "budget 0 by", id="no budget"),
-        pytest.param(lambda: split_budget(1, [1, 0]), "weights", id="no weight"),
         pytest.param(
             lambda: analytic([], dataclasses.replace(RULE, budget_per_90_days=0)),
             "budget: found 0",

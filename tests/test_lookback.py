@@ -788,6 +788,23 @@ def test_a_rhythm_is_learnt_for_a_seasonal_reference(store: Store) -> None:
     assert age["rolling"].omega > 0.05 > 10 * age["seasonal"].omega
 
 
+@pytest.mark.parametrize("segments", [(), ("north", "south")])
+@pytest.mark.parametrize("budget", [0.1, 1.0, 7.0])
+def test_the_parts_of_the_budget_add_up(
+    store: Store, segments: tuple[str, ...], budget: float
+) -> None:
+    """False alarms of columns and of segments add up, whatever the dependence: to the budget."""
+    split: dict[str, Any] = {"segments": "region"} if segments else {}
+    calibration = {"budget": budget}
+    made = job(store, of=profile(segments=segments), calibration=calibration, **split)
+
+    for window, rule in made.alert_rules.items():
+        parts = [rule, *([made.segment_rules[window]] if segments else [])]
+        assert sum(part.budget_per_90_days for part in parts) == pytest.approx(budget)
+    assert made.promise.budget_per_90_days == pytest.approx(budget)
+    assert bool(made.segment_rules) is bool(segments)
+
+
 def test_a_column_is_compared_in_one_way(store: Store) -> None:
     """Its rates, and longer windows, meet the rows that its PSI in the leading window meets, and
     that its windows meet from then on; each alone would choose otherwise."""

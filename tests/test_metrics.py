@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from drift_exporter.metrics.exposition import END_OF_OPENMETRICS, Exposition, no_health
+from drift_exporter.metrics.exposition import Exposition, no_health
 from drift_exporter.metrics.families import FAMILIES
 from drift_exporter.metrics.health import Health
 from drift_exporter.papers import metrics_docs
@@ -135,7 +135,7 @@ def test_both_formats_hold_the_same_series(openmetrics: bool) -> None:
     parsed = parse_openmetrics if openmetrics else parse_text
     families = {family.name for family in parsed(plain.decode())}
     assert {"modeldrift_feature_psi", "modeldrift_exporter_build_info"} <= families
-    assert plain.endswith(END_OF_OPENMETRICS) is openmetrics
+    assert plain.endswith(b"# EOF\n") is openmetrics
     scores = b"# HELP modeldrift_feature_psi"
     assert scores in gzip.decompress(zipped)
     assert len(gzip.decompress(zipped).splitlines()) == len(plain.splitlines())

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
-from math import inf, isnan, log, nan, nextafter, sqrt
+from math import inf, isnan, log, nan, sqrt
 from random import Random
 
 import numpy as np
@@ -17,7 +17,6 @@ from scipy.special import rel_entr
 
 from drift_exporter.statistics.distances import (
     ks_statistic,
-    reference_sigma,
     wasserstein_distance,
 )
 from drift_exporter.statistics.divergences import (
@@ -325,52 +324,22 @@ def test_padding_changes_no_distance(
     wider, none = edges + edges[-1:] * more, [0] * more
 
     w1 = wasserstein_distance(reference + none, current + none, wider)
-    sigma = reference_sigma(reference + none, wider)
 
     assert float(w1) == float(wasserstein_distance(*data))
-    assert float(sigma) == float(reference_sigma(reference, edges))
 
 
 @unhurried
 @given(data=numeric_pairs(), power=st.integers(-30, 30))
-def test_the_unit_of_a_feature_cancels(
+def test_the_distance_has_the_unit_of_the_feature(
     data: tuple[list[int], list[int], list[float]], power: int
 ) -> None:
-    """Metres or millimetres: the Wasserstein distance in sigmas is the same."""
+    """Metres or millimetres: the Wasserstein distance is the same length."""
     reference, current, edges = data
     other = [edge * 2.0**power for edge in edges]
-    sigma = float(reference_sigma(reference, edges))
-    other_sigma = float(reference_sigma(reference, other))
 
     assert float(wasserstein_distance(reference, current, other)) == pytest.approx(
         float(wasserstein_distance(*data)) * 2.0**power
     )
-    assert other_sigma == pytest.approx(sigma * 2.0**power) or sigma == other_sigma == 1
-
-
-ATOM = [0.0, nextafter(0.0, inf), 10.0]
-NORMAL_EDGES = [-4, *(float(stats.norm.ppf(i / 10)) for i in range(1, 10)), 4]
-
-
-@pytest.mark.parametrize(
-    ("reference", "edges", "expected"),
-    [
-        pytest.param([10] * 10, NORMAL_EDGES, 1.0, id="normal deciles"),
-        pytest.param([1, 2, 1], [0, 1, 3, 4], (3.6 - 0.4) / 2.563, id="inside bins"),
-        pytest.param([50, 50], ATOM, 8 / 2.563, id="half of the rows zero"),
-        pytest.param([95, 5], ATOM, sqrt(0.05 * 100 / 3 - 0.0625), id="95 % zeros: sd"),
-        pytest.param([7], [5, 5], 1.0, id="constant without width"),
-        pytest.param([0, 7, 0], [5, 5, nextafter(5, inf), nextafter(5, inf)], 1.0, id="constant"),
-        pytest.param([0, 0], [0, 1, 2], nan, id="no rows"),
-        pytest.param([50, 50], [-1.7e308, 0, 1.7e308], nan, id="wider than float64"),
-        pytest.param([95, 5], [0, 0, 1e200], 1e200 * sqrt(0.05 / 3 - 0.000625), id="1e200"),
-    ],
-)
-def test_sigma_by_hand(reference: list[int], edges: list[float], expected: float) -> None:
-    """Sigma is the quantile range, else the standard deviation, else 1."""
-    found = float(reference_sigma(reference, edges))
-
-    assert found == pytest.approx(expected, rel=1e-4, nan_ok=True)
 
 
 @_table(ALL)
@@ -444,8 +413,6 @@ def test_edges_that_are_not_edges_are_refused(edges: list[float], message: str) 
     """Edges are finite, rise, and are one more than the bins."""
     with pytest.raises(StatisticsError, match=message):
         wasserstein_distance([1, 2], [2, 1], edges)
-    with pytest.raises(StatisticsError, match=message):
-        reference_sigma([1, 2], edges)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from drift_exporter.metrics.families import CORE_FAMILIES, FAMILIES, MODEL_FAMILIES, Family
 from drift_exporter.snapshot import Snapshot
 
-END_OF_OPENMETRICS = b"# EOF\n"
 GZIP_LEVEL = 1
 
 

@@ -175,24 +175,6 @@ class Calibration:
             ) from error
 
 
-def split_budget(budget_per_90_days: float, weights: Sequence[float]) -> tuple[float, ...]:
-    """Parts of a budget that add up to it, for sets of series that are calibrated apart.
-
-    False pages add up whatever the dependence, so the whole stays within the budget.
-
-    Raises
-    ------
-    StatisticsError
-        If the budget or a weight is not above 0.
-    """
-    if not budget_per_90_days > 0 or not all(weight > 0 for weight in weights):
-        raise StatisticsError(
-            f"budget {budget_per_90_days:g} by weights {list(weights)}: all must be above 0"
-        )
-    whole = math.fsum(weights)
-    return tuple(budget_per_90_days * (weight / whole) for weight in weights)
-
-
 def calibrate(
     series: Iterable[Series], timeline: Timeline, rule: Rule, *, number: int = 0
 ) -> Calibration:

@@ -11,10 +11,8 @@ from drift_exporter.statistics.pairs import (
     Counts,
     Floats,
     StatisticsError,
-    checked_counts,
     checked_pair,
     nan_without_rows,
-    shares,
     total,
 )
 
@@ -58,7 +56,7 @@ def wasserstein_distance(
     """Wasserstein-1 distance: how far the rows moved on average, in units of the feature.
 
     ``integral |F_current - F_reference| dx``, the rows of a bin lying evenly between its
-    edges. Divide by `reference_sigma` to compare features.
+    edges. Divide by the reference's spread to compare features.
 
     Parameters
     ----------
@@ -102,91 +100,12 @@ def wasserstein_distance(
     return nan_without_rows(np.where(np.isfinite(moved), moved, np.nan), r, c)
 
 
-def reference_sigma(reference: npt.ArrayLike, edges: npt.ArrayLike) -> Floats:
-    """Spread of the reference, in which `wasserstein_distance` is told.
-
-    ``(Q90 - Q10) / 2.563``, for a normal distribution its standard deviation, but unmoved by
-    outliers; the standard deviation where 80 % of the rows share one value; 1 for a constant.
-
-    Parameters
-    ----------
-    reference
-        Rows per value bin in order, integers of shape ``(features, bins)`` or ``(bins,)``.
-    edges
-        As for `wasserstein_distance`.
-
-    Returns
-    -------
-    ndarray
-        Above 0, shape ``(features,)`` or 0-d; NaN where the reference has no values or the
-        edges lie further apart than float64 can say.
-
-    Raises
-    ------
-    StatisticsError
-        If shapes do not fit, a count is negative or not an integer, or edges are not finite
-        or fall.
-
-    Examples
-    --------
-    Even from 0 to 10, so that the quantiles are 1 and 9:
-
-    >>> round(float(reference_sigma([50] * 10, range(11))) * 2.563, 4)
-    8.0
-    """
-    r = checked_counts("reference", reference)
-    e = _checked_edges(edges, r)
-    with np.errstate(over="ignore", invalid="ignore"):
-        low, high = _quantile(r, e, 0.1), _quantile(r, e, 0.9)
-        mean, sd = _moments(r, e)
-        sigma = np.where(
-            _is_wide(high - low, np.maximum(np.abs(low), np.abs(high))),
-            (high - low) / NORMAL_SPREAD,
-            np.where(_is_wide(sd, np.abs(mean)), sd, 1.0),
-        )
-        sigma = np.where(np.isfinite(high - low) & np.isfinite(sigma), sigma, np.nan)
-    return nan_without_rows(sigma, r)
-
-
 def _cdf(counts: Counts) -> Floats:
     """Return the share of rows up to the right edge of each bin; 0 where there are no rows."""
     rows = counts.sum(axis=-1, keepdims=True)
     cumulated = np.cumsum(counts, axis=-1)
     cdf: Floats = np.divide(cumulated, rows, out=np.zeros(counts.shape), where=rows > 0)
     return cdf
-
-
-def _quantile(counts: Counts, edges: Floats, share: float) -> Floats:
-    """Return the value below which the share of rows lies, rows lying evenly in their bin."""
-    if counts.shape[-1] == 0:
-        return np.full(counts.shape[:-1], np.nan)
-    cdf = _cdf(counts)
-    column = np.argmax(cdf >= share, axis=-1)[..., np.newaxis]
-    inside = np.take_along_axis(shares(counts), column, axis=-1)
-    short = np.take_along_axis(cdf, column, axis=-1) - share
-    part = 1 - np.divide(short, inside, out=np.zeros(inside.shape), where=inside > 0)
-    left = np.take_along_axis(edges, column, axis=-1)
-    right = np.take_along_axis(edges, column + 1, axis=-1)
-    return np.asarray((left + np.clip(part, 0.0, 1.0) * (right - left))[..., 0])
-
-
-def _moments(counts: Counts, edges: Floats) -> tuple[Floats, Floats]:
-    """Return mean and standard deviation of rows that lie evenly in their bins."""
-    p, widths = shares(counts), np.diff(edges, axis=-1)
-    middles = edges[..., :-1] + widths / 2
-    mean = total(p * middles)
-    # In units of the range, so that squares neither overflow nor vanish.
-    span = edges[..., -1:] - edges[..., :1]
-    span = np.where(span > 0, span, 1.0)
-    off_mean = (middles - mean[..., np.newaxis]) / span
-    variance = total(p * (off_mean**2 + (widths / span) ** 2 / 12))
-    return mean, np.sqrt(variance) * span[..., 0]
-
-
-def _is_wide(spread: Floats, at: Floats) -> npt.NDArray[np.bool_]:
-    # The bin of a single value v is [v, nextafter(v)): not quite 0 wide, yet no spread.
-    # Dividing by it would report a feature of mostly zeros as 1e300 sigmas away.
-    return np.asarray(spread > 4 * np.spacing(at))
 
 
 def _checked_edges(edges: npt.ArrayLike, counts: Counts) -> Floats:

@@ -25,7 +25,7 @@ CRITICAL_TIMES = 5.0
 """A drift of this many times the smallest effect is critical: PSI 0.25 by default."""
 
 TWO_BINS_EFFECT = 0.02
-"""Smallest effect of a column of two bins: its PSI stays small (30 to 40 % is 0.046)."""
+"""Smallest effect of a column of two bins: its PSI stays small (30 to 40 % is 0.044)."""
 
 DELTA_SHARE = DEFAULT_DELTA / DEFAULT_FLOOR
 """The true PSI that is tolerated, as a share of the smallest effect, at most `DEFAULT_DELTA`."""
