@@ -795,6 +795,7 @@ def test_the_parts_of_the_budget_add_up(
 ) -> None:
     """False alarms of columns and of segments add up, whatever the dependence: to the budget."""
     split: dict[str, Any] = {"segments": "region"} if segments else {}
+    split |= {"thresholds": "calibrated"}
     calibration = {"budget": budget}
     made = job(store, of=profile(segments=segments), calibration=calibration, **split)
 
