@@ -158,7 +158,8 @@ def self_tested(
 ) -> SelfTest | None:
     """Alarms that the thresholds in force make of a past in which windows meet each other.
 
-    Nothing drifts by construction, so each is false: the promise, held against the model's data.
+    Each is false, but for a drift of then that nobody excluded: the promise, held against the
+    model's data.
     None where there is less than a day.
     """
     timeline = history.timeline

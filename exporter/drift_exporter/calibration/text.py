@@ -233,8 +233,9 @@ def summary(job: Job, history: History) -> list[str]:
     if promise.self_test is not None:
         test = promise.self_test
         lines.append(
-            f"  self-test: {test.alarms_per_90_days:.1f} false alarm(s) in 90 days on "
-            f"{test.history_days:.1f} days of the model's own past"
+            f"  self-test: {test.alarms_per_90_days:.1f} alarm(s) in 90 days on "
+            f"{test.history_days:.1f} days of the model's own past; false, unless something "
+            "drifted then that calibration.exclude does not name"
         )
     for episode in leading.episodes:
         name = series_name(episode.series)

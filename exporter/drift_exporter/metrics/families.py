@@ -583,7 +583,7 @@ MODEL_FAMILIES: tuple[Family, ...] = (
     Family(
         "modeldrift_self_test_alarms",
         "Alarms in 90 days that the thresholds in force make of the model's past compared with "
-        "itself: all of them false.",
+        "itself: false, but for drifts of then that are not in calibration.exclude.",
         MODEL,
         _calibration(lambda c: c.self_test_alarms_per_90_days),
     ),
