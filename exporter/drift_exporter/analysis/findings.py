@@ -68,9 +68,27 @@ class FeatureFinding:
 def findings_of(columns: Sequence[Column]) -> tuple[FeatureFinding, ...]:
     """The findings on all columns: faults first, then by their share of the drift."""
     whole = sum(column.excess for column in columns)
-    found = [_finding(column, fault_of(column), whole) for column in columns]
+    faults = _faults_of(columns)
+    found = [_finding(column, fault, whole) for column, fault in zip(columns, faults, strict=True)]
     found.sort(key=lambda f: (not f.verdict.is_fault, -f.excess_psi, f.feature))
     return tuple(found)
+
+
+def _faults_of(columns: Sequence[Column]) -> list[Fault]:
+    """The verdicts, where features that shifted make a change of unit less likely in others.
+
+    A prediction's shift does not: it follows from the unit that changed.
+    """
+    found = [fault_of(column) for column in columns]
+    if not any(
+        fault.kind is Kind.DISTRIBUTION_SHIFT and column.feature.role == "feature"
+        for column, fault in zip(columns, found, strict=True)
+    ):
+        return found
+    return [
+        fault_of(column, alone=False) if fault.kind is Kind.UNIT_CHANGE else fault
+        for column, fault in zip(columns, found, strict=True)
+    ]
 
 
 def _finding(column: Column, fault: Fault, whole: float) -> FeatureFinding:
