@@ -5,6 +5,15 @@ import numpy.typing as npt
 import pytest
 
 from drift_exporter.analysis import Analysis, Evidence, Kind, analyse
+from drift_exporter.demo.credit_log import (
+    IDENTIFIER,
+    SAMPLED,
+    SEGMENT,
+    TIMESTAMP,
+    Columns,
+    Drift,
+    rows,
+)
 from generated_incidents import (
     SEGMENTS,
     Table,
@@ -34,8 +43,13 @@ def people(seed: int, rows: int = 6000) -> Table:
 
 def changed(**columns: npt.NDArray[np.generic]) -> Analysis:
     """The analysis of other people, some of their columns changed."""
-    before, now = people(0), people(1)
+    now = people(1)
     now.update(columns)
+    return judged(people(0), now)
+
+
+def judged(before: Table, now: Table) -> Analysis:
+    """The analysis of rows against others."""
     profile = profile_of(before)
     evidence = Evidence(
         profile,
@@ -85,3 +99,33 @@ def test_a_unit_moves_the_prediction() -> None:
 
     assert found.classification == "data_quality"
     assert found.features[0].verdict is Kind.UNIT_CHANGE
+
+
+def applications(log: Columns) -> Table:
+    """Columns of the demo's log, as the generated incidents have them."""
+    left = {name: x for name, x in log.items() if name not in (TIMESTAMP, IDENTIFIER, SEGMENT)}
+    texts = {name: x.astype(str) if x.dtype == bool else x for name, x in left.items()}
+    found: Table = {
+        name: x.astype(object) if x.dtype.kind in "OU" else x.astype(np.float64)
+        for name, x in texts.items()
+    }
+    return {**found, "site": log[SEGMENT], "outcome": np.full(len(log[TIMESTAMP]), "true", object)}
+
+
+def test_the_demo_is_a_shift_that_brings_a_category() -> None:
+    """Other people who ask for credit are no fault, though one of their purposes is new."""
+    week, start = 7 * 86_400, 1_790_000_000
+    found = judged(
+        applications(rows(start, start + week, 1, traffic=SAMPLED)),
+        applications(rows(start + week, start + week + 600, 1, Drift(start))),
+    )
+
+    assert found.classification == "covariate_shift"
+    assert "'phone_contract'" in found.headline
+    assert "new category in purpose is meant" in found.recommendation
+    assert {f.feature: f.verdict for f in found.features[:4]} == {
+        "score": Kind.DISTRIBUTION_SHIFT,
+        "purpose": Kind.UNSEEN,
+        "credit_utilisation": Kind.DISTRIBUTION_SHIFT,
+        "income": Kind.DISTRIBUTION_SHIFT,
+    }
