@@ -426,6 +426,10 @@ def test_bins_say_where_and_which_way() -> None:
     # By hand: shares 1/4, 1/2, 1/4 to 1/8, 1/4, 5/8.
     assert found.psi == pytest.approx((0.125 + 0.25) * np.log(2) + 0.375 * np.log(2.5), rel=0.01)
     assert found.share == pytest.approx(1.0, abs=1e-3)
+    assert found.sentence == (
+        "age: shifted, PSI 0.6 (up to 0.051 would be chance, usual variation or a trifle); "
+        "more rows in ≥ 40: 25 % → 62 %"
+    )
 
 
 def segmented(table: Mapping[str, tuple[Vector, Vector]]) -> Evidence:

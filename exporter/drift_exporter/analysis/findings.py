@@ -62,7 +62,7 @@ class FeatureFinding:
     """Of the excess PSI of all columns."""
 
     limit: float | None
-    """PSI above which the column has shifted."""
+    """PSI up to which it is chance, usual variation or a trifle; no threshold of any alert."""
 
     bins: tuple[BinFinding, ...] = ()
     """Those that contribute most; none where nothing happened."""
@@ -240,8 +240,9 @@ def _constant(_: Column, fault: Fault) -> str:
 def _shift(column: Column, _: Fault) -> str:
     (bin_, *_rest) = _bins(column)
     return (
-        f"shifted, PSI {column.psi:.2g} where {column.limit:.2g} is the limit; {bin_.direction} "
-        f"rows in {bin_.interval}: {percent(bin_.reference_share)} → {percent(bin_.current_share)}"
+        f"shifted, PSI {column.psi:.2g} (up to {column.limit:.2g} would be chance, usual variation "
+        f"or a trifle); {bin_.direction} rows in {bin_.interval}: "
+        f"{percent(bin_.reference_share)} → {percent(bin_.current_share)}"
     )
 
 
