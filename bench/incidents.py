@@ -14,7 +14,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from generated_incidents import KINDS, as_markdown, incidents, measure
+from generated_incidents import FAMILIES, KINDS, PLAIN, as_markdown, incidents, measure
 
 
 def main() -> None:
@@ -24,7 +24,10 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=1000, help="first seed; the tests' are 0 on")
     parser.add_argument("--no-grids", action="store_true", help="without stored quantiles")
     parser.add_argument("--wrong", action="store_true", help="tell those that were not found")
+    parser.add_argument("--plain", action="store_true", help="normal, lognormal, uniform columns")
     options = parser.parse_args()
+    if options.plain:
+        FAMILIES.update(PLAIN)
     begun = time.perf_counter()
     found = measure(incidents(KINDS, options.each, first=options.first, grids=not options.no_grids))
     seconds = time.perf_counter() - begun

@@ -59,7 +59,8 @@ class Incident:
 
 
 # Numeric families. None is the normal or lognormal of the code's own examples.
-FAMILIES: Mapping[str, Callable[[np.random.Generator, int], Floats]] = {
+Draw = Callable[[np.random.Generator, int], Floats]
+FAMILIES: dict[str, Draw] = {
     "gamma": lambda rng, n: rng.gamma(2.3, 41.0, n),
     "weibull": lambda rng, n: 7 + 30 * rng.weibull(1.7, n),
     "beta": lambda rng, n: rng.beta(2.0, 5.0, n),
@@ -72,6 +73,20 @@ FAMILIES: Mapping[str, Callable[[np.random.Generator, int], Floats]] = {
     "triangular": lambda rng, n: rng.triangular(-4, 1, 9, n),
     "pareto": lambda rng, n: 15 * (1 + rng.pareto(3.5, n)),
     "temperature": lambda rng, n: 11 + 9 * np.sin(rng.uniform(0, 6.3, n)) + rng.normal(0, 2, n),
+}
+
+# The same columns of plain shapes, of about the same places and spreads.
+PLAIN: Mapping[str, Draw] = {
+    "gamma": lambda rng, n: rng.lognormal(4.36, 0.6, n),
+    "weibull": lambda rng, n: rng.normal(34, 6, n),
+    "beta": lambda rng, n: rng.uniform(0.05, 0.6, n),
+    "student": lambda rng, n: rng.normal(12, 3, n),
+    "bimodal": lambda rng, n: rng.uniform(32, 78, n),
+    "counts": lambda rng, n: rng.lognormal(3, 0.4, n),
+    "claims": lambda rng, n: rng.lognormal(6, 1.1, n),
+    "triangular": lambda rng, n: rng.normal(2, 3, n),
+    "pareto": lambda rng, n: rng.lognormal(3, 0.25, n),
+    "temperature": lambda rng, n: rng.normal(11, 7, n),
 }
 
 

@@ -304,6 +304,88 @@ def test_new_names(current: Vector, found: CategorySketch, kind: Kind) -> None:
     assert analyse(evidence).features[0].verdict is kind
 
 
+SHIFTED_AGE = (0, 500, 1000, 2500, 0, 0, 0, 0)
+NEW_CITY = (1860, 1120, 740, 0, 0, 280, 0)
+
+
+@pytest.mark.parametrize(
+    ("current", "classification", "first"),
+    [
+        pytest.param(vector(city=NEW_CITY), "data_quality", "city", id="nothing else"),
+        pytest.param(
+            vector(age=SHIFTED_AGE, city=NEW_CITY, risk=(0, 2400, 1600, 0, 0, 0, 0)),
+            "covariate_shift",
+            "age",
+            id="beside a strong shift",
+        ),
+        pytest.param(
+            vector(age=(0, 800, 1900, 1300, 0, 0, 0, 0), city=NEW_CITY),
+            "data_quality",
+            "city",
+            id="beside a slight shift",
+        ),
+        pytest.param(
+            vector(age=(0, 700, 1800, 1500, 0, 0, 0, 0), city=(1980, 1190, 790, 0, 0, 40, 0)),
+            "covariate_shift",
+            "age",
+            id="a few beside a larger shift",
+        ),
+        pytest.param(
+            vector(city=NEW_CITY, risk=(0, 2400, 1600, 0, 0, 0, 0)),
+            "data_quality",
+            "city",
+            id="beside a prediction that follows from them",
+        ),
+        pytest.param(
+            vector(city=NEW_CITY, risk=(0, 200, 3800, 0, 0, 0, 0)),
+            "prediction_shift",
+            "risk",
+            id="beside a prediction that they do not explain",
+        ),
+        pytest.param(
+            vector(age=SHIFTED_AGE, city=(1200, 800, 600, 0, 0, 1400, 0)),
+            "data_quality",
+            "city",
+            id="in a third of the rows",
+        ),
+        pytest.param(
+            vector(age=SHIFTED_AGE, city=(1660, 1020, 640, 0, 400, 280, 0)),
+            "data_quality",
+            "city",
+            id="in a column with missing values",
+        ),
+        pytest.param(
+            vector(age=SHIFTED_AGE, city=NEW_CITY, risk=(0, 2700, 900, 0, 400, 0, 0)),
+            "data_quality",
+            "risk",
+            id="beside a strong shift and another fault",
+        ),
+    ],
+)
+def test_new_categories(current: Vector, classification: str, first: str) -> None:
+    """New categories are a fault by themselves, and a part of the change beside a strong shift."""
+    known = names(north=1860, south=1120, west=740, east=280)
+    found = analyse(Evidence(PROFILE, current, categorical={"city": known}))
+    of_quality = classification == "data_quality"
+
+    assert found.classification == classification
+    assert found.features[0].feature == first
+    assert "city" in found.headline or first == "risk"
+    assert ("new category in city is meant" in found.recommendation) is not of_quality
+    assert any(note.startswith("city: ") for note in found.notes)
+
+
+def test_a_new_category_beside_a_shift_is_named() -> None:
+    """The headline of a shift names what is new, and leads with what shifted."""
+    current = vector(age=SHIFTED_AGE, city=NEW_CITY)
+    known = names(north=1860, south=1120, west=740, east=280)
+    headline = analyse(Evidence(PROFILE, current, categorical={"city": known})).headline
+
+    assert headline.startswith("Covariate shift: age: shifted")
+    assert "city: 7 % of the rows have a category that the reference never had" in headline
+    assert "'east'" in headline
+
+
 @pytest.mark.parametrize(
     ("part", "rows", "before", "expected"),
     [
@@ -344,6 +426,10 @@ def test_bins_say_where_and_which_way() -> None:
     # By hand: shares 1/4, 1/2, 1/4 to 1/8, 1/4, 5/8.
     assert found.psi == pytest.approx((0.125 + 0.25) * np.log(2) + 0.375 * np.log(2.5), rel=0.01)
     assert found.share == pytest.approx(1.0, abs=1e-3)
+    assert found.sentence == (
+        "age: shifted, PSI 0.6 (up to 0.051 would be chance, usual variation or a trifle); "
+        "more rows in ≥ 40: 25 % → 62 %"
+    )
 
 
 def segmented(table: Mapping[str, tuple[Vector, Vector]]) -> Evidence:

@@ -349,7 +349,9 @@ def test_an_incident_is_told_whole(store: Store, config: Config) -> None:
     assert [step.kind for step in found.timeline][:3] == ["opened", "analysed", "acknowledged"]
     assert [one.who for one in action.approvals] == ["ann", "carl"]
     assert (action.status, action.attempts, action.url) == (204, 2, "https://ci.example.com/hook")
-    assert [series.column for series in found.history] == ["income"]
+    assert [(series.column, series.limit, series.limit_text) for series in found.history] == [
+        ("income", 0.1, "no shift up to")
+    ]
     assert len(found.audit_entries) == len(found.timeline)
     titles = [section.title for section in found.retrospective]
     assert titles == [
@@ -446,6 +448,7 @@ def test_html_is_sound_and_needs_nothing_else(
     assert not {"script", "link", "img", "iframe", "object", "a", "form"} & set(page.tags)
     assert not [name for name, _ in page.attributes if name in ("src", "href", "style")]
     assert ("svg" in page.tags) == (number != 3)
+    assert ("no shift up to 0.1" in page.text) == (number == 1)
     assert "None" not in page.text
     assert "secret" not in text
 

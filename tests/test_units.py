@@ -89,6 +89,58 @@ def test_a_shift_is_no_unit(factor: float, offset: float, share: float) -> None:
     assert found(factor, offset, share) is None
 
 
+def natural(factor: float, spread: float, rows: int, seed: int, *, alone: bool = True) -> bool:
+    """Whether a skewed column that grew by a factor is said to have changed its unit."""
+    rng = np.random.default_rng((seed, rows))
+    before, now = (of(rng.lognormal(8, spread, rows)) for _ in range(2))
+    current = Points(now.values * factor, now.weights)
+    return unit_change(before, current, rows, rows, alone=alone) is not None
+
+
+@pytest.mark.parametrize("rows", [300, 3000])
+@pytest.mark.parametrize("spread", [0.5, 0.8, 1.2])
+def test_a_skewed_column_that_grew_is_no_unit(spread: float, rows: int) -> None:
+    """A natural factor is not that of the nearest name, nor one with an offset too small to see."""
+    said = [natural(factor, spread, rows, seed) for factor in (1.8, 2.0) for seed in range(10)]
+    assert sum(said) <= 1
+
+
+def test_a_factor_near_a_name_needs_rows_that_tell_it() -> None:
+    """A factor of 2.4 is told from 2.54 where there are rows enough; of few nothing is claimed."""
+    assert not any(natural(2.4, 0.5, 20_000, seed) for seed in range(10))
+    assert not any(natural(2.54, 0.8, 300, seed) for seed in range(10))
+    assert sum(natural(2.54, 0.8, 20_000, seed) for seed in range(10)) >= 9
+
+
+def test_a_small_factor_in_company() -> None:
+    """Where other columns moved too, a factor within the column's spread is the world's."""
+    assert not any(natural(2.2046, 0.8, 20_000, seed, alone=False) for seed in range(10))
+    assert not any(natural(2.2046, 0.5, 20_000, seed, alone=False) for seed in range(10))
+    # No world makes all bodies weigh twice as much.
+    assert sum(natural(2.2046, 0.2, 20_000, seed, alone=False) for seed in range(10)) >= 9
+    assert all(natural(1000, 1.2, 300, seed, alone=False) for seed in range(10))
+
+
+def test_degrees_need_an_offset_that_shows() -> None:
+    """Times 1.8 is Fahrenheit where the 32 degrees show, and no unit where they are a trifle."""
+    rng = np.random.default_rng(4)
+    air, money = rng.normal(12, 7, 8000), rng.normal(9000, 1800, 8000)
+    changes = [unit_change(of(x[:4000]), of(1.8 * x[4000:] + 32), 4000, 4000) for x in (air, money)]
+
+    assert changes[0] is not None
+    assert changes[0].unit == "Celsius to Fahrenheit"
+    assert changes[1] is None
+
+
+def test_natural_variation_makes_a_factor_unsure() -> None:
+    """What windows vary by anyway counts as error of the factor."""
+    before, now = (of(np.random.default_rng(seed).lognormal(3, 0.5, 5000)) for seed in (5, 6))
+    current = Points(now.values * 2.54, now.weights)
+
+    assert unit_change(before, current, 5000, 5000) is not None
+    assert unit_change(before, current, 5000, 5000, omega=0.02) is None
+
+
 def test_a_large_factor_without_a_name() -> None:
     """A factor of no known unit is found where it is large and all rows have it."""
     change = found(7.3)

@@ -255,7 +255,14 @@ def test_a_page_tells_the_incident(found: Room, client: httpx.Client) -> None:
     page = client.get("/incidents/1").text
     lead = ANALYSIS["features"][0]
 
-    for part in ("data quality", "unit changed", "Do not retrain", "Timeline", "by nobody"):
+    for part in (
+        "data quality",
+        "unit changed",
+        "no shift up to",
+        "Do not retrain",
+        "by nobody",
+        "Timeline",
+    ):
         assert part in page
     assert f'href="../models/credit/{lead["feature"]}"' in page
     assert page.count('<svg class="bars"') == sum(

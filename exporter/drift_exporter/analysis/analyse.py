@@ -8,16 +8,15 @@ from dataclasses import dataclass, replace
 
 from drift_exporter.analysis.beginning import Since, since_of
 from drift_exporter.analysis.classify import (
-    RECOMMENDATIONS,
     Classification,
     classification_of,
     headline_of,
-    shifted,
+    recommendation_of,
 )
 from drift_exporter.analysis.columns import columns_of
 from drift_exporter.analysis.evidence import Evidence
 from drift_exporter.analysis.faults import Kind
-from drift_exporter.analysis.findings import FeatureFinding, findings_of
+from drift_exporter.analysis.findings import FeatureFinding, faults_of, findings_of, shifted
 from drift_exporter.analysis.labels import ConceptFinding, concept_of
 from drift_exporter.analysis.segments import SegmentFinding, segments_of
 
@@ -34,13 +33,13 @@ class Analysis:
     """One sentence that a person on call reads first."""
 
     recommendation: str
-    """What to do first, in one sentence."""
+    """What to do first."""
 
     notes: tuple[str, ...]
     """One sentence per further finding: columns, segments, labels."""
 
     features: tuple[FeatureFinding, ...]
-    """All columns, ranked: faults first, then by share of the drift."""
+    """All columns, ranked: main faults first, then by share of the drift."""
 
     segments: tuple[SegmentFinding, ...]
     concept: ConceptFinding | None
@@ -69,14 +68,14 @@ def analyse(evidence: Evidence) -> Analysis:
     segments = segments_of(evidence, leading, {f.feature for f in told})
     concept = _concept(evidence, findings)
     classification = classification_of(findings, segments, concept)
-    first = [f for f in told if f.verdict.is_fault] or told
+    first = faults_of(told) or told
     since = since_of(evidence, [f.feature for f in first[:LEADING]])
     dated = tuple(_dated(evidence, f, f in told[:LEADING]) for f in findings)
     when = since.text if since is not None and since.start is not None else ""
     return Analysis(
         classification=classification,
         headline=headline_of(classification, findings, segments, concept, when),
-        recommendation=RECOMMENDATIONS[classification],
+        recommendation=recommendation_of(classification, findings),
         notes=_notes(told, segments, concept),
         features=dated,
         segments=segments,

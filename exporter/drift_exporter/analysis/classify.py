@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from drift_exporter.analysis.faults import Kind
-from drift_exporter.analysis.findings import FeatureFinding
+from drift_exporter.analysis.findings import FeatureFinding, faults_of, shifted, unexplained
 from drift_exporter.analysis.labels import ConceptFinding
 from drift_exporter.analysis.segments import SegmentFinding
 
@@ -21,9 +21,6 @@ class Classification(StrEnum):
     CONCEPT_DRIFT = "concept_drift"
     NONE = "none"
 
-
-EXPLAINING = 0.5
-"""Part of the prediction's excess PSI that the inputs must have together to explain it."""
 
 RECOMMENDATIONS = {
     Classification.DATA_QUALITY: (
@@ -58,31 +55,40 @@ def classification_of(
     """What the findings make together.
 
     A fault of the data comes before all else: what looks like drift beside it may be its effect.
+    New categories are one by themselves, not beside a strong shift of other columns.
     A change of the label within bins that the shifted inputs do not outweigh is concept drift.
     A prediction is a function of its inputs and cannot have shifted by more than they have
     together: where it has, the model changed.
     """
-    if any(finding.verdict.is_fault for finding in findings):
+    if faults_of(findings):
         return Classification.DATA_QUALITY
     inputs, predictions = shifted(findings, "feature"), shifted(findings, "prediction")
     hidden = any(segment.kind == "hidden" for segment in segments)
     if concept is not None and concept.drifted:
         if not (inputs or hidden) or concept.effect > concept.exchanged:
             return Classification.CONCEPT_DRIFT
-    if predictions and _excess(inputs) < EXPLAINING * max(f.excess_psi for f in predictions):
+    if unexplained([*inputs, *_new(findings)], predictions):
         return Classification.PREDICTION_SHIFT
     if inputs or hidden:
         return Classification.COVARIATE_SHIFT
     return Classification.NONE
 
 
-def _excess(findings: Sequence[FeatureFinding]) -> float:
-    return sum(finding.excess_psi for finding in findings)
+def recommendation_of(classification: Classification, findings: Sequence[FeatureFinding]) -> str:
+    """What to do first, and what to look at where new categories came with a shift."""
+    new = [] if classification is Classification.DATA_QUALITY else _new(findings)
+    if not new:
+        return RECOMMENDATIONS[classification]
+    what = (
+        f"the new category in {new[0].feature} is"
+        if len(new) == 1
+        else (f"the new categories in {', '.join(f.feature for f in new)} are")
+    )
+    return f"{RECOMMENDATIONS[classification]} Before that, check that {what} meant."
 
 
-def shifted(findings: Sequence[FeatureFinding], role: str) -> list[FeatureFinding]:
-    """The findings of a role that are shifts of the distribution, in order."""
-    return [f for f in findings if f.role == role and f.verdict is Kind.DISTRIBUTION_SHIFT]
+def _new(findings: Sequence[FeatureFinding]) -> list[FeatureFinding]:
+    return [f for f in findings if f.verdict is Kind.UNSEEN]
 
 
 def headline_of(
@@ -95,8 +101,9 @@ def headline_of(
     """What happened, in one sentence for a person who was just woken."""
     when = f", {since}" if since else ""
     if classification is Classification.DATA_QUALITY:
-        faults = [f for f in findings if f.verdict.is_fault]
+        faults = faults_of(findings)
         return f"Data quality: {faults[0].sentence}{_more(len(faults) - 1, 'column')}{when}."
+    when += "".join(f"; {f.sentence}" for f in _new(findings))
     if classification is Classification.CONCEPT_DRIFT and concept is not None:
         return f"Concept drift: {concept.sentence}{when}."
     inputs, predictions = shifted(findings, "feature"), shifted(findings, "prediction")

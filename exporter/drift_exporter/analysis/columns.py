@@ -44,7 +44,7 @@ class Column:
     """PSI beyond noise and natural variation, at least 0."""
 
     limit: float
-    """PSI above which the column has shifted."""
+    """PSI up to which it is chance, usual variation or a trifle; no threshold of any alert."""
 
     alpha: float
     """Probability of a wrong verdict on this column."""

@@ -6,6 +6,7 @@ Pure: a column in, a verdict with its numbers out. Knows no incident and no othe
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 
 import numpy as np
 from scipy import special
@@ -70,11 +71,11 @@ class Fault:
     """A unit, a value or names of categories."""
 
 
-def fault_of(column: Column) -> Fault:
-    """The verdict on a column."""
+def fault_of(column: Column, *, alone: bool = True) -> Fault:
+    """The verdict on a column; ``alone`` says whether other columns are as before."""
     for rule in (
         _column_missing,
-        _unit_change,
+        partial(_unit_change, alone=alone),
         _constant,
         _relabelled,
         _missing,
@@ -131,12 +132,17 @@ PREDICTION_TIMES = 50.0
 """Least factor of a change of units in a prediction."""
 
 
-def _unit_change(column: Column) -> Fault | None:
+def _unit_change(column: Column, alone: bool) -> Fault | None:
     if not column.shifted or column.numbers is None:
         return None
     rows = column.numbers.rows
     found = unit_change(
-        column.reference_points, column.current_points, rows, int(column.values[0].sum())
+        column.reference_points,
+        column.current_points,
+        rows,
+        int(column.values[0].sum()),
+        omega=column.omega,
+        alone=alone,
     )
     if found is None:
         return None

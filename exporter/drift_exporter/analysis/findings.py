@@ -17,6 +17,15 @@ from drift_exporter.statistics.attribution import bin_contributions
 SHOWN_BINS = 5
 """Bins of a column that are told, those that contribute most."""
 
+STRONG = 0.25
+"""Excess PSI of another feature beside which new categories are no fault by themselves."""
+
+MOST_NEW = 0.25
+"""Share of rows in new categories that no change of the world brings about."""
+
+EXPLAINING = 0.5
+"""Part of the prediction's excess PSI that the inputs must have together to explain it."""
+
 
 @dataclass(frozen=True)
 class BinFinding:
@@ -53,7 +62,7 @@ class FeatureFinding:
     """Of the excess PSI of all columns."""
 
     limit: float | None
-    """PSI above which the column has shifted."""
+    """PSI up to which it is chance, usual variation or a trifle; no threshold of any alert."""
 
     bins: tuple[BinFinding, ...] = ()
     """Those that contribute most; none where nothing happened."""
@@ -66,11 +75,66 @@ class FeatureFinding:
 
 
 def findings_of(columns: Sequence[Column]) -> tuple[FeatureFinding, ...]:
-    """The findings on all columns: faults first, then by their share of the drift."""
+    """The findings on all columns: main faults first, then by their share of the drift."""
     whole = sum(column.excess for column in columns)
-    found = [_finding(column, fault_of(column), whole) for column in columns]
-    found.sort(key=lambda f: (not f.verdict.is_fault, -f.excess_psi, f.feature))
+    faults = _verdicts(columns)
+    found = [_finding(column, fault, whole) for column, fault in zip(columns, faults, strict=True)]
+    main = {f.feature for f in faults_of(found)}
+    found.sort(key=lambda f: (f.feature not in main, -f.excess_psi, f.feature))
     return tuple(found)
+
+
+def faults_of(findings: Sequence[FeatureFinding]) -> list[FeatureFinding]:
+    """The findings that make an incident one of the data's quality, in order.
+
+    A changed world brings new categories too, unlike missing values or another unit. They are no
+    fault where nothing else is one and a feature without them shifted strongly or more than they
+    did, or the prediction by more than the inputs explain.
+    """
+    faults = [f for f in findings if f.verdict.is_fault]
+    if not all(_is_new(f) for f in faults):
+        return faults
+    inputs, predictions = shifted(findings, "feature"), shifted(findings, "prediction")
+    new = max((f.excess_psi for f in faults), default=0.0)
+    if any(f.excess_psi > min(new, STRONG) for f in inputs):
+        return []
+    return [] if unexplained([*inputs, *faults], predictions) else faults
+
+
+def _is_new(finding: FeatureFinding) -> bool:
+    return (
+        finding.verdict is Kind.UNSEEN
+        and finding.role == "feature"
+        and finding.numbers["share"] <= MOST_NEW
+    )
+
+
+def shifted(findings: Sequence[FeatureFinding], role: str) -> list[FeatureFinding]:
+    """The findings of a role that are shifts of the distribution, in order."""
+    return [f for f in findings if f.role == role and f.verdict is Kind.DISTRIBUTION_SHIFT]
+
+
+def unexplained(inputs: Sequence[FeatureFinding], predictions: Sequence[FeatureFinding]) -> bool:
+    """Whether a prediction shifted by more than its inputs, whose function it is, can have."""
+    most = max((f.excess_psi for f in predictions), default=0.0)
+    return bool(predictions) and sum(f.excess_psi for f in inputs) < EXPLAINING * most
+
+
+def _verdicts(columns: Sequence[Column]) -> list[Fault]:
+    """The verdicts, where features that shifted make a change of unit less likely in others.
+
+    A prediction's shift does not: it follows from the unit that changed.
+    """
+    found = [fault_of(column) for column in columns]
+    if not any(
+        fault.kind is Kind.DISTRIBUTION_SHIFT and column.feature.role == "feature"
+        for column, fault in zip(columns, found, strict=True)
+    ):
+        return found
+    return [
+        fault_of(column, alone=False) if fault.kind is Kind.UNIT_CHANGE else fault
+        for column, fault in zip(columns, found, strict=True)
+    ]
 
 
 def _finding(column: Column, fault: Fault, whole: float) -> FeatureFinding:
@@ -176,8 +240,9 @@ def _constant(_: Column, fault: Fault) -> str:
 def _shift(column: Column, _: Fault) -> str:
     (bin_, *_rest) = _bins(column)
     return (
-        f"shifted, PSI {column.psi:.2g} where {column.limit:.2g} is the limit; {bin_.direction} "
-        f"rows in {bin_.interval}: {percent(bin_.reference_share)} → {percent(bin_.current_share)}"
+        f"shifted, PSI {column.psi:.2g} (up to {column.limit:.2g} would be chance, usual variation "
+        f"or a trifle); {bin_.direction} rows in {bin_.interval}: "
+        f"{percent(bin_.reference_share)} → {percent(bin_.current_share)}"
     )
 
 

@@ -364,6 +364,10 @@ class Series:
     """End of each window, and PSI."""
 
     limit: float | None
+    """The line that is drawn."""
+
+    limit_text: str
+    """What the line is."""
 
 
 @dataclass(frozen=True)

@@ -225,7 +225,7 @@ def _integrity(store: Store, held: Compared) -> IntegrityFacts:
 
 
 def _drawn(analysis: Mapping[str, Any] | None) -> Mapping[str, float | None]:
-    """Columns that lead the analysis, with the limit of their PSI."""
+    """Columns that lead the analysis, with the PSI up to which they have not shifted."""
     seen = evidence(analysis)
     leading = [one for one in seen.features if one.told] if seen else []
     return {one.feature: one.limit for one in leading[:DRAWN_COLUMNS]}
@@ -259,8 +259,8 @@ def _history(
     )
     for column in columns:
         points = tuple((end, found.get(column, (None, ""))[0]) for end, found in scores)
-        limit = drawn[column]
+        limit, text = drawn[column], "no shift up to"
         if limit is None:
-            limit = model.threshold(column, "psi", "warning")
+            limit, text = model.threshold(column, "psi", "warning"), "warning above"
         if any(value is not None for _, value in points):
-            yield Series(column, window.text, points, limit)
+            yield Series(column, window.text, points, limit, text)

@@ -46,6 +46,7 @@ class Curve:
     path: str
     limit: float | None
     limit_y: float | None
+    limit_text: str
     top: float
     start: str
     end: str
@@ -108,7 +109,7 @@ class Strips:
 
 
 def curve(series: Series, marks: Sequence[tuple[float, str]]) -> Curve | None:
-    """PSI over time with its limit and some moments; None without values."""
+    """PSI over time with a line and some moments; None without values."""
     known = [(at, value) for at, value in series.points if value is not None]
     if not known:
         return None
@@ -134,6 +135,7 @@ def curve(series: Series, marks: Sequence[tuple[float, str]]) -> Curve | None:
         path="".join(pieces),
         limit=series.limit,
         limit_y=None if series.limit is None else height(series.limit),
+        limit_text=series.limit_text,
         top=top,
         start=utc(start),
         end=utc(end),

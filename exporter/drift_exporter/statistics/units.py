@@ -20,9 +20,12 @@ from drift_exporter.statistics.magnitudes import (
     Explanation,
     Points,
     explain,
+    furthest_apart,
     lies_apart,
+    lies_beyond,
     mean_log,
     median_size,
+    middle,
     scale_shift,
 )
 
@@ -50,11 +53,27 @@ SMALL_FACTOR = 1.99
 NAMED_WITHIN = 0.04
 """A factor is that of a named unit when it is this close, relatively; a large one, twice."""
 
+UNSURE = 0.04
+"""Standard error, relatively, beyond which the rows do not tell a small factor from others."""
+
+ROUNDED = 0.01
+"""Relative error that rounding may bring into a value."""
+
+COARSE = 0.02
+"""Kolmogorov's distance that few stored quantiles may bring."""
+
+CONVERTED = 0.005
+"""Relative error that a factor itself may have: 2.2 for 2.205."""
+
 LEAST_SHARE = 0.03
 """Share of the rows below which a change of unit is not looked for."""
 
 _ONE_SIGN = 0.9
-_KOLMOGOROV = 1.36
+# Quantiles of 95 % and 99 %: Kolmogorov's, and the normal law's to both sides.
+_KOLMOGOROV, _KOLMOGOROV_SURE = 1.36, 1.63
+_NORMAL, _NORMAL_SURE = 1.96, 2.58
+# Standard error of a normal column's logarithm of `middle`'s deviation, times the root of the rows.
+_SPREAD_ERROR = 0.8
 _NAME_WORTH = 0.02
 
 FACTORS: dict[str, float] = {
@@ -108,14 +127,22 @@ class UnitChange(NamedTuple):
 
 
 def unit_change(
-    reference: Points, current: Points, rows: float, reference_rows: float
+    reference: Points,
+    current: Points,
+    rows: float,
+    reference_rows: float,
+    *,
+    omega: float = 0.0,
+    alone: bool = True,
 ) -> UnitChange | None:
     """The change of unit that explains the current points, or None where none does.
 
     Believed is a factor of at least 4 that explains 85 % of the divergence, a smaller one of a
-    named unit that explains 90 %, or one with an offset that explains 95 %. Where only a part of
-    the rows changed, it must lie apart from the reference and be of its shape, and the factor must
-    be large. A single value that came new is no change of unit.
+    named unit that explains 90 %, or one with an offset that explains 95 %. The world changes by
+    small factors too: of a whole column they, and those with an offset, must agree with it from
+    end to end, and the rows must tell them from others. Where only a part of the rows changed, it
+    must lie apart from the reference and be of its shape, and the factor must be large. A single
+    value that came new is no change of unit.
 
     Parameters
     ----------
@@ -123,6 +150,11 @@ def unit_change(
         The two distributions.
     rows, reference_rows
         Rows that they were taken from.
+    omega
+        Natural variation of PSI between windows in which nothing changed.
+    alone
+        Whether other columns are as before. Where they are not, a change of the world is at work:
+        believed is then a small factor, or one with an offset, only beyond the reference's spread.
 
     Examples
     --------
@@ -136,6 +168,7 @@ def unit_change(
     if not current.values.any() or not reference.values.any():
         return None
     noise_rows = 1 / (1 / max(min(rows, POINTS), 1) + 1 / max(min(reference_rows, POINTS), 1))
+    variance = 1 / max(rows, 1) + 1 / max(reference_rows, 1) + omega
     best: UnitChange | None = None
     most = -np.inf
     for unit, factor, offset in _candidates(reference, current, noise_rows):
@@ -146,6 +179,12 @@ def unit_change(
             continue
         if fit.share < WHOLE and not lies_apart(changed, reference):
             continue
+        if _passes_for_natural(factor, offset):
+            if not alone and not lies_beyond(changed, reference):
+                continue
+            sides = (reference, changed, current)
+            if fit.share >= WHOLE and not _agrees(sides, factor, offset, variance):
+                continue
         # The factor as it was measured wins over a name only where it fits clearly better.
         rank = fit.explained - fit.misfit + (_NAME_WORTH if unit else 0.0)
         if rank > most and not _new_atom(reference, changed, current, fit.share):
@@ -197,6 +236,44 @@ def _believed(
     return (large or not scaled) and fit.misfit <= MOST_MISFIT + chance
 
 
+def _passes_for_natural(factor: float, offset: float) -> bool:
+    """Whether the world may change a column so, without any change of unit."""
+    return factor > 0 and (offset != 0 or max(factor, 1 / factor) < LARGE_FACTOR)
+
+
+def _agrees(
+    sides: tuple[Points, Points, Points], factor: float, offset: float, variance: float
+) -> bool:
+    """Whether a whole column is the reference's after this change and no other.
+
+    It must have its shape from end to end, and location and spread must give the factor and the
+    offset, within an error that is small enough for them to be told from others. ``variance`` is
+    that of a mean of standard deviation 1.
+    """
+    reference, changed, current = sides
+    sure = np.sqrt(variance)
+    if furthest_apart(changed, current, ROUNDED) > _KOLMOGOROV_SURE * sure + COARSE:
+        return False
+    if offset == 0:
+        (was, spread), (found, other) = (middle(_sizes(side)) for side in (reference, current))
+        if was == 0 or found == 0:
+            return False
+        error = sure * max(spread / was, other / found)
+        off = abs(np.log(found / was / factor))
+        return bool(error <= UNSURE and off <= _NORMAL_SURE * error + CONVERTED)
+    (was, spread), (asked, wide), (found, other) = map(middle, sides)
+    if min(spread, wide, other) == 0:
+        return False
+    found_offset = found - other / spread * was
+    error = _NORMAL * sure * other * np.hypot(1, _SPREAD_ERROR * was / spread)
+    return bool(
+        abs(found - asked) <= other * (_NORMAL_SURE * sure + ROUNDED)
+        and abs(np.log(other / wide)) <= _SPREAD_ERROR * _NORMAL_SURE * sure + ROUNDED
+        # A factor alone must not do as well, nor the rows be too few to tell.
+        and error < min(abs(found_offset), abs(offset))
+    )
+
+
 def _new_atom(reference: Points, changed: Points, current: Points, share: float) -> bool:
     """Whether what came new is a single value, as of a sentinel, where the reference has many."""
 
@@ -216,3 +293,7 @@ def _log_spread(side: Points) -> float:
     logs = np.log10(np.abs(side.values[there]))
     weights = side.weights[there]
     return float(np.sqrt(np.average((logs - mean_log(*side)) ** 2, weights=weights)))
+
+
+def _sizes(side: Points) -> Points:
+    return Points(np.abs(side.values), side.weights)
