@@ -4,6 +4,7 @@ One story is stored once: a model with fixed thresholds, one with calibrated one
 an incident that two people approved a retraining for, one that nobody looked at, a changed profile.
 """
 
+import copy
 import hashlib
 import json
 import re
@@ -39,6 +40,7 @@ from drift_exporter.reporting import CaseReport, SpanReport, facts, render, repo
 from drift_exporter.reporting.evidence import evidence
 from drift_exporter.reporting.rendering import markdown_text
 from drift_exporter.reporting.watching import watched
+from drift_exporter.reporting.words import NONE
 from drift_exporter.snapshot import Run
 from drift_exporter.store import Store, open_store
 
@@ -533,3 +535,18 @@ def test_gaps_by_counting_seconds(
         after = min((at for at in good if at > second), default=until)
         expected += after - before > stale
     assert sum(gap.seconds for gap in found.gaps) == expected
+
+
+@pytest.mark.parametrize("form", ["markdown", "html"])
+def test_a_share_that_is_unknown_is_no_zero(store: Store, config: Config, form: Any) -> None:
+    """A bin of an analysis that lacks a share has none in the report either."""
+    with store.cases.writing("spoil") as tx:
+        incident = tx.get(1)
+        analysis = copy.deepcopy(dict(incident.analysis or {}))
+        analysis["features"][0]["bins"][0]["reference_share"] = None
+        tx.save(replace(incident, analysis=analysis))
+
+    text = report(store, config, since=SINCE, until=UNTIL, now=NOW, incident_id=1, format=form)
+
+    told = f"| {NONE} | 40 % |" if form == "markdown" else f"[30, 40): {NONE} in the reference"
+    assert told in text

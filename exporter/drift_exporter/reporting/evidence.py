@@ -17,8 +17,8 @@ class BinSeen:
     """A bin that contributes to a column's drift."""
 
     interval: str
-    reference_share: float
-    current_share: float
+    reference_share: float | None
+    current_share: float | None
     contribution: float | None
 
 
@@ -115,8 +115,8 @@ def _feature(found: Mapping[str, Any]) -> FeatureSeen:
         bins=tuple(
             BinSeen(
                 _text(one.get("interval")),
-                _number(one.get("reference_share")) or 0.0,
-                _number(one.get("current_share")) or 0.0,
+                _number(one.get("reference_share")),
+                _number(one.get("current_share")),
                 _number(one.get("contribution")),
             )
             for one in _mappings(found.get("bins"))

@@ -156,7 +156,8 @@ def bars(features: Sequence[FeatureSeen]) -> tuple[Bars, ...]:
 
 
 def _bars(column: str, bins: Sequence[BinSeen]) -> Bars:
-    most = max(max(found.reference_share, found.current_share) for found in bins) or 1.0
+    shares = [share for one in bins for share in (one.reference_share, one.current_share)]
+    most = max((share for share in shares if share is not None), default=0.0) or 1.0
     room = WIDTH - LEFT - 60
     return Bars(
         column,
@@ -164,8 +165,9 @@ def _bars(column: str, bins: Sequence[BinSeen]) -> Bars:
             Bar(
                 30 * i,
                 _short(found.interval),
-                round(room * found.reference_share / most, 1),
-                round(room * found.current_share / most, 1),
+                # What is unknown has no bar, and says so in words.
+                round(room * (found.reference_share or 0.0) / most, 1),
+                round(room * (found.current_share or 0.0) / most, 1),
                 f"{found.interval}: {percent(found.reference_share)} in the reference, "
                 f"{percent(found.current_share)} in the window",
             )
