@@ -91,7 +91,7 @@ def test_many_drifted_features_are_one_message_and_its_recovery_another(
 
     # Alertmanager waits no longer for the rest of a group whose first alert comes late: the wait
     # must outlast what a busy machine takes from an alert's beginning to its delivery.
-    trial = hurried(receiver, "10s", "4s")
+    trial = hurried(receiver, "10s", "8s")
 
     with (
         exporter(config) as running,
@@ -102,12 +102,15 @@ def test_many_drifted_features_are_one_message_and_its_recovery_another(
         turn = (int(time.time()) // SLICE_SECONDS + 4) * SLICE_SECONDS
         write_rows(tmp_path / "current-calm.parquet", turn, turn + 80, CALM)
         write_rows(tmp_path / "current-drifted.parquet", now - 16, turn, DRIFTED)
-        eventually(lambda: len(receiver.slack) > 1, "a message of the recovery")
+        eventually(lambda: "[RESOLVED]" in statuses(receiver.slack), "a message of the recovery")
 
-        told, recovered = receiver.slack
+        told, *parts, recovered = receiver.slack
         assert statuses([told, recovered]) == ["[WARNING]", "[RESOLVED]"], [
             message["attachments"][0]["title"] for message in receiver.slack
         ]
+        # Prometheus hands over 64 alerts at a time: where Alertmanager tells of the group just
+        # between two of them, it tells of the rest with its next turn.
+        assert len(parts) <= 1
         assert {told["channel"], recovered["channel"]} == {"#model-drift"}
         attachment = told["attachments"][0]
         assert attachment["title"].endswith(
