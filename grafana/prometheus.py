@@ -5,9 +5,7 @@ Knows Prometheus' HTTP interface; never what a query is for.
 
 import http.client
 import json
-import socket
-import subprocess
-import time
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-READY_WITHIN_SECONDS = 60.0
+from drift_exporter.local_server import free_address, local_server
 
 Series = dict[str, Any]
 """One series as Prometheus answers: ``metric``, and ``value`` or ``values``."""
@@ -73,49 +71,17 @@ def serving(
 ) -> Iterator[Prometheus]:
     """Run Prometheus on the blocks in ``tsdb`` of a folder; without a config it scrapes nothing."""
     (folder / "prometheus.yml").write_text(config or "global: {}\n", encoding="utf-8")
-    address = f"127.0.0.1:{_free_port()}"
-    with (folder / "prometheus.log").open("w") as log:
-        process = subprocess.Popen(  # noqa: S603  (our own files)
-            [  # noqa: S607
-                "prometheus",
-                f"--config.file={folder / 'prometheus.yml'}",
-                f"--storage.tsdb.path={folder / 'tsdb'}",
-                "--storage.tsdb.retention.time=100y",
-                f"--web.listen-address={address}",
-                "--log.level=warn",
-                *options,
-            ],
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        _wait(process, address, folder / "prometheus.log")
-        yield Prometheus(address, start, end, step)
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
-    deadline = time.monotonic() + READY_WITHIN_SECONDS
-    while not _ready(address):
-        if process.poll() is not None or time.monotonic() > deadline:
+    address, log = free_address(), folder / "prometheus.log"
+    command = [
+        shutil.which("prometheus") or "prometheus",
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'tsdb'}",
+        "--storage.tsdb.retention.time=100y",
+        f"--web.listen-address={address}",
+        "--log.level=warn",
+        *options,
+    ]
+    with local_server(command, address, log) as ready:
+        if not ready:
             raise RuntimeError(f"Prometheus did not start: {log.read_text()}")
-        time.sleep(0.1)
-
-
-def _ready(address: str) -> bool:
-    connection = http.client.HTTPConnection(address, timeout=1)
-    try:
-        connection.request("GET", "/-/ready")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        yield Prometheus(address, start, end, step)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -381,3 +382,27 @@ def test_a_closer_look_compares_with_the_same(store: Store, kind: str) -> None:
     assert found is not None
     (window,) = found.windows
     assert window.psi == pytest.approx(judged.scores["psi"][made.profile.layout.index["age"]])
+
+
+def test_a_past_that_changed_meanwhile_is_not_kept(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slices that come in while a page adds the past up are in the next run's reference."""
+    slices = drawn(MONDAY, NOON)
+    made = job(store, reference={"kind": "rolling", "span": "14d"})
+    keep(made, slices, MONDAY, NOON)
+    late = {SliceKey(NOON - 3 * DAY): slices[SliceKey(NOON - 3 * DAY)] * 100}
+    added = store.sum_slices
+
+    def meanwhile(*which: Any, **more: Any) -> dict[tuple[str, str], Vector]:
+        found = added(*which, **more)
+        if late:
+            keep(made, late, NOON - 3 * DAY, NOON - 3 * DAY + SLICE)
+            late.clear()
+            made.baselines.forget()
+        return found
+
+    monkeypatch.setattr(store, "sum_slices", meanwhile)
+    slow, after = (made.baselines.of_window(NOON - HOUR, {}, made.slotted) for _ in range(2))
+
+    assert after.counts[ALL_ROWS].sum() > slow.counts[ALL_ROWS].sum()

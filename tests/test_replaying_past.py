@@ -288,6 +288,18 @@ def test_a_source_without_rows_before_is_said(folder: Path) -> None:
         assert note.endswith("there is none")
 
 
+@pytest.mark.parametrize("command", [["backfill", "--from=2026-01-20"], ["calibrate"]])
+def test_an_output_that_cannot_be_written_is_told(folder: Path, command: list[str]) -> None:
+    """Exit code 1, the place and why; no traceback."""
+    configure(folder, "")
+    (folder / "file").write_text("")
+    done = called(folder, *command, f"--output={folder / 'file' / 'inside'}", code=1)
+
+    assert "inside" in done.output
+    assert "(Not a directory)" in done.output
+    assert "Traceback" not in done.output
+
+
 def test_days_before_the_data_are_not_told_of(folder: Path) -> None:
     """A span that begins long before all rows begins with them; one that ends before is refused."""
     configure(folder, "")

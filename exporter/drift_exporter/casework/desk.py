@@ -15,16 +15,14 @@ from drift_exporter.casework.responding import Duty
 from drift_exporter.config.access import Access
 from drift_exporter.config.response import Response
 from drift_exporter.errors import (
-    ConfigError,
     DeliveryError,
     IncidentError,
     RoleError,
     StoreError,
 )
 from drift_exporter.exchange import links
-from drift_exporter.exchange.secret_values import SecretError, read_secret
 from drift_exporter.exchange.sending import Sent
-from drift_exporter.exchange.tokens import SHORTEST_TOKEN, Holder, holders, identify
+from drift_exporter.exchange.tokens import Holder, holders, identify, long_token
 from drift_exporter.exchange.webhook import parse
 from drift_exporter.incident import (
     ACTIVE,
@@ -104,15 +102,7 @@ def people_of(access: Access, environ: Mapping[str, str]) -> People:
     webhook = None
     if access.webhook_token_file:
         where = "access.webhook_token_file"
-        try:
-            webhook = read_secret(access.webhook_token_file, None, environ)
-        except SecretError as error:
-            raise ConfigError(f"{where}: {error}") from error
-        if len(webhook) < SHORTEST_TOKEN:
-            raise ConfigError(
-                f"{where}: the token has {len(webhook)} characters, expected {SHORTEST_TOKEN} or "
-                "more, made at random"
-            )
+        webhook = long_token(where, access.webhook_token_file, None, environ)
     users = {user.name: Person(user.name, user.role, user.groups) for user in access.users}
     return People(holders(access, environ), users, webhook)
 

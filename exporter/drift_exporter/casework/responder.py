@@ -12,7 +12,7 @@ from functools import partial
 
 from drift_exporter.analysis import Classification
 from drift_exporter.casework.examining import ACTOR, examine, is_examined, keep, seen_of
-from drift_exporter.casework.responding import Change, Duty, respond_once
+from drift_exporter.casework.responding import MOST_INCIDENTS, Change, Duty, respond_once
 from drift_exporter.checking.job import Job
 from drift_exporter.errors import DriftExporterError
 from drift_exporter.incident import ACTIVE, Incident
@@ -23,8 +23,6 @@ log = logging.getLogger(__name__)
 
 ROUND_SECONDS = 10.0
 """From round to round, where nothing wakes it."""
-
-MOST_INCIDENTS = 1000
 
 
 @dataclass(frozen=True)
@@ -81,6 +79,7 @@ def look_again(watch: Watch, incident: Incident) -> bool:
     except DriftExporterError as error:
         log.error("incident not looked at", extra={"incident": incident.id, "err": str(error)})
     except Exception:
+        # A defect in the look must not send what nobody has looked at, nor end the round.
         log.exception("analysis broke", extra={"incident": incident.id})
     return False
 

@@ -188,9 +188,10 @@ def _start(duty: Duty) -> Iterator[Change]:
     for action, its_incident in _ours(duty, {ActionState.APPROVED}):
         known = its_incident.model in duty.tiers
         configured = duty.actions.get(action.name) if known else None
-        if configured is not None and configured.retrain and not duty.look_again(its_incident):
-            # Nobody can tell whether the data are good now: a later round will.
-            continue
+        if configured is not None and configured.retrain:
+            if is_held(configured, its_incident) or not duty.look_again(its_incident):
+                # Nobody can tell whether the data are good now: a later round will.
+                continue
         with duty.cases.writing(f"start action {action.id}") as tx:
             now, incident = duty.clock(), tx.get(action.incident_id)
             if configured is not None and is_held(configured, incident):

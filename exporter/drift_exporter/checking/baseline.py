@@ -57,13 +57,18 @@ class Baseline:
 
 
 class Baselines:
-    """The references of a model's windows. Used by one thread at a time."""
+    """The references of a model's windows.
+
+    Runs, pages and analyses share it over threads: what is kept is only ever replaced whole, so at
+    worst a past is added up twice.
+    """
 
     def __init__(self, model: ModelConfig, profile: Profile, store: Store) -> None:
         self._model = model
         self._profile = profile
         self._store = store
         self._kept: dict[int, Past] = {}
+        self._forgotten = 0
         self._own = Baseline({ALL_ROWS: profile.counts, **profile.segment_counts})
 
     @property
@@ -109,17 +114,21 @@ class Baselines:
     def _past(self, window_start: int) -> Past:
         reference = self._model.reference
         end = (window_start - int(reference.gap.seconds)) // DAY_SECONDS * DAY_SECONDS
-        found = self._kept.get(end)
+        found, forgotten = self._kept.get(end), self._forgotten
         if found is None:
             found = self._added(end - int(reference.span.seconds), end)
             # Windows of different lengths begin on different days. Replaced whole: another thread
             # may forget meanwhile.
             newest = sorted((*self._kept, end))[-len(self._model.windows) - 1 :]
+            if forgotten != self._forgotten:
+                # Slices came in while it was added up: good for this look, and not to be kept.
+                return found
             self._kept = {**{e: p for e, p in self._kept.items() if e in newest}, end: found}
         return found
 
     def forget(self) -> None:
         """Add the past up again when it is asked for: slices came in late."""
+        self._forgotten += 1
         self._kept = {}
 
     def _added(self, start: int, end: int) -> Past:

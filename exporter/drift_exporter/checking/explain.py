@@ -23,7 +23,7 @@ def explain(job: Job, snapshot: Snapshot, feature: str) -> FeatureDetail | None:
         return None
     windows, references = {}, {}
     for window in snapshot.windows:
-        counts = stored_counts(job, window.start, window.end)
+        counts = stored_counts(job, window.start, window.end, segment_by="")
         baseline = job.baselines.of_window(window.start, counts.slot_rows, job.slotted)
         windows[window.window] = counts.sums.get(ALL_ROWS, layout.zeros())
         references[window.window] = baseline.counts[ALL_ROWS]

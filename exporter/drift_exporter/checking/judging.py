@@ -36,14 +36,17 @@ class WindowCounts:
             rows[int(slot_of(key.start))] += times * job.profile.layout.rows(vector)
 
 
-def stored_counts(job: Job, start: int, end: int) -> WindowCounts:
-    """Counts of the stored slices that start in ``[start, end)``."""
+def stored_counts(job: Job, start: int, end: int, segment_by: str | None = None) -> WindowCounts:
+    """Counts of the stored slices that start in ``[start, end)``.
+
+    All slices, or those of one column's segments; ``""`` is the slices of all rows.
+    """
     if start >= end:
         return WindowCounts()
     which = (job.model.name, job.profile.bins_hash, job.model.slice_seconds, start, end)
     if not job.baselines.seasonal:
-        return WindowCounts(job.store.sum_slices(*which))
-    return added(job, job.store.read_slices(*which))
+        return WindowCounts(job.store.sum_slices(*which, segment_by=segment_by))
+    return added(job, job.store.read_slices(*which, segment_by=segment_by))
 
 
 def added(job: Job, slices: Iterable[tuple[SliceKey, Vector]]) -> WindowCounts:

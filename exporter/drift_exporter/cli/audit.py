@@ -1,8 +1,6 @@
 """audit: the log of all that was done, exported and verified."""
 
-import os
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +12,7 @@ from drift_exporter.cli.copies import copied_store
 from drift_exporter.cli.options import CONFIG_FILE, EXIT_FAILED, errors_end_here
 from drift_exporter.cli.serve import main
 from drift_exporter.errors import StoreError
+from drift_exporter.whole_file import whole_file
 
 if TYPE_CHECKING:
     from drift_exporter.audit import Entry, Findings
@@ -252,19 +251,11 @@ def _export(lines: Iterable[str], output: Path | None) -> None:
         return
     count = 0
     try:
-        handle, passing = tempfile.mkstemp(prefix=f".{output.name}.", dir=output.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                for line in lines:
-                    file.write(f"{line}\n")
-                    count += 1
-                file.flush()
-                os.fsync(file.fileno())
-            Path(passing).replace(output)
-        except BaseException:
-            # Whatever ends the export, half of it may not stand for the whole.
-            Path(passing).unlink(missing_ok=True)
-            raise
+        # Names and notes of people are in it: for its owner alone.
+        with whole_file(output, mode=0o600) as file:
+            for line in lines:
+                file.write(f"{line}\n".encode())
+                count += 1
     except OSError as error:
         raise StoreError(f"{output}: cannot be written ({error.strerror})") from error
     click.echo(f"{output}: {count} entries")

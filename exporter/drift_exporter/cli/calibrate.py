@@ -28,6 +28,7 @@ from drift_exporter.config import (
     Thresholds,
     duration_of,
 )
+from drift_exporter.whole_file import whole_file
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -103,7 +104,9 @@ def calibrate(
                 if output is not None:
                     output.mkdir(parents=True, exist_ok=True)
                     path = output / f"{found.name}.json"
-                    path.write_text(made.to_json(), encoding="utf-8")
+                    # An exporter may read it at any time.
+                    with whole_file(path) as file:
+                        file.write(made.to_json().encode())
                     console.print(f"{path}: written; name it in calibration.file", markup=False)
                     if made.leading.method is Method.ANALYTIC:
                         console.print(

@@ -62,11 +62,18 @@ MODEL = click.option("--model", default=None, help="Only this model of the confi
 
 @contextlib.contextmanager
 def errors_end_here() -> Iterator[None]:
-    """Turn every named failure into a message and exit code 1."""
+    """Turn every named failure, and a file that cannot be used, into a message and exit code 1."""
     try:
         yield
     except DriftExporterError as error:
         click.echo(f"error: {error}", err=True)
+        sys.exit(EXIT_FAILED)
+    except BrokenPipeError:
+        # Whoever reads has enough; click ends quietly.
+        raise
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"error: {where}cannot be read or written ({error.strerror or error})", err=True)
         sys.exit(EXIT_FAILED)
 
 

@@ -9,12 +9,12 @@ from drift_exporter.cli.asking import asking, exporter_of
 from drift_exporter.cli.copies import copied_store
 from drift_exporter.cli.options import (
     CONFIG_FILE,
-    EXIT_FAILED,
     errors_end_here,
     moment_of,
     span_of,
 )
 from drift_exporter.cli.serve import main
+from drift_exporter.whole_file import whole_file
 
 _PAST_SECONDS = 30 * 86400
 
@@ -78,7 +78,7 @@ def report(
                 text = exporter.text("/api/v1/report", since=start, until=end, format=form)
         else:
             text = _from_store(config_file, (start, end, now), incident, form)
-    _write(output, text)
+        _write(output, text)
 
 
 def _span(since: str | None, until: str | None, now: float) -> tuple[int, int]:
@@ -112,9 +112,6 @@ def _write(output: Path | None, text: str) -> None:
     if output is None:
         click.echo(text, nl=False)
         return
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        click.echo(f"error: {output}: cannot be written ({error.strerror})", err=True)
-        raise SystemExit(EXIT_FAILED) from error
+    with whole_file(output) as file:
+        file.write(text.encode())
     click.echo(f"{output}: written")

@@ -84,6 +84,7 @@ def rules(
     )
     click.echo(text, nl=False)
     if alertmanager_folder is not None:
-        alertmanager_folder.mkdir(parents=True, exist_ok=True)
-        for name, content in example_files().items():
-            (alertmanager_folder / name).write_text(content, encoding="utf-8")
+        with errors_end_here():
+            alertmanager_folder.mkdir(parents=True, exist_ok=True)
+            for name, content in example_files().items():
+                (alertmanager_folder / name).write_text(content, encoding="utf-8")

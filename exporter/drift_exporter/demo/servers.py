@@ -1,38 +1,16 @@
 """Prometheus and Alertmanager for the demo: started on loopback, ready, and gone afterwards.
 
-Knows how the two are configured and called; never installs anything and never outlives us.
-Start them from the main thread: they are told to end when the thread that started them does.
+Knows how the two are configured and called; never installs anything.
 """
 
-import http
-import http.client
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-READY_WITHIN_SECONDS = 20.0
-ENDED_WITHIN_SECONDS = 10.0
-POLL_SECONDS = 0.1
-
-# The program becomes the server (same pid) after it asked the kernel for SIGTERM at its
-# parent's death, so that not even a killed demo leaves servers behind. Not a preexec_fn:
-# that may deadlock in a process with threads.
-_ENDS_WITH_PARENT = """\
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-if os.getppid() != int(sys.argv[1]):
-    sys.exit("the demo is gone")
-os.execv(sys.argv[2], sys.argv[2:])
-"""
-
+from drift_exporter.local_server import free_address, local_server
 
 SILENT = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"
 """Config of an Alertmanager that shows alerts and tells nobody."""
@@ -83,11 +61,10 @@ def serving(
             if program is None:
                 notes.append(f"{name} is not installed; the demo runs without it")
                 return None
-            address = f"127.0.0.1:{_free_port()}"
+            address = free_address()
             (folder / name).mkdir(exist_ok=True)
             log = folder / name / "log"
-            process = running.enter_context(_process(command(program, address), log))
-            if not _ready(process, address):
+            if not running.enter_context(local_server(command(program, address), address, log)):
                 notes.append(f"{name} did not get ready; see {log}")
                 return None
             return address
@@ -146,52 +123,3 @@ def prometheus_config(exporter: str, alertmanager: str | None) -> str:
         "    static_configs:\n"
         f"      - targets: [{json.dumps(exporter)}]\n"
     )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def _process(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603 - the program was found on the user's PATH
-            [sys.executable, "-I", "-S", "-c", _ENDS_WITH_PARENT, str(os.getpid()), *command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            # Ctrl-C in the terminal is for the demo, which then ends its servers in order.
-            start_new_session=True,
-        )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(ENDED_WITHIN_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _ready(process: subprocess.Popen[bytes], address: str) -> bool:
-    deadline = time.monotonic() + READY_WITHIN_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
-        if _answers(address):
-            return True
-        time.sleep(POLL_SECONDS)
-    return False
-
-
-def _answers(address: str) -> bool:
-    # Not urllib: it would ask the proxy of the environment for a loopback address.
-    connection = http.client.HTTPConnection(address, timeout=1)
-    try:
-        connection.request("GET", "/-/ready")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()

@@ -57,11 +57,11 @@ def link_key(data_dir: Path) -> bytes:
         if not path.exists():
             data_dir.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(secrets.token_bytes(KEY_BYTES))
-                file.flush()
-                os.fsync(file.fileno())
             try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(secrets.token_bytes(KEY_BYTES))
+                    file.flush()
+                    os.fsync(file.fileno())
                 # A link fails where the name is there: of two processes, both use the first's.
                 os.link(made, path)
             except FileExistsError:

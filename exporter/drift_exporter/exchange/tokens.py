@@ -36,20 +36,34 @@ def holders(access: Access, environ: Mapping[str, str]) -> tuple[Holder, ...]:
     found: list[Holder] = []
     for token in access.tokens:
         where = f"access.tokens: {token.name}"
-        try:
-            secret = read_secret(token.token_file, token.token_env, environ)
-        except SecretError as error:
-            raise ConfigError(f"{where}: {error}") from error
-        if len(secret) < SHORTEST_TOKEN:
-            raise ConfigError(
-                f"{where}: the token has {len(secret)} characters, expected {SHORTEST_TOKEN} or "
-                "more, made at random"
-            )
+        secret = long_token(where, token.token_file, token.token_env, environ)
         digest = _digest(secret)
         if any(hmac.compare_digest(digest, other.digest) for other in found):
             raise ConfigError(f"{where}: somebody else has the same token; make another")
         found.append(Holder(token.name, token.role, token.groups, digest))
     return tuple(found)
+
+
+def long_token(
+    where: str, file: str | None, variable: str | None, environ: Mapping[str, str]
+) -> str:
+    """The token that a file, or else an environment variable, holds.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read or is short; names where the config has it.
+    """
+    try:
+        secret = read_secret(file, variable, environ)
+    except SecretError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    if len(secret) < SHORTEST_TOKEN:
+        raise ConfigError(
+            f"{where}: the token has {len(secret)} characters, expected {SHORTEST_TOKEN} or "
+            "more, made at random"
+        )
+    return secret
 
 
 def identify(known: tuple[Holder, ...], presented: str) -> Holder | None:

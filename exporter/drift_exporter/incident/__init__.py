@@ -6,14 +6,13 @@ Pure: values in, values out. Knows states and transitions; knows no store, clock
 from drift_exporter.incident.alerts import (
     LATE_SECONDS,
     REOPEN_AFTER_SECONDS,
-    Known,
-    Others,
     Received,
     cause_of,
     fires_again,
     receive,
     severity_of,
 )
+from drift_exporter.incident.known import Known, Others
 from drift_exporter.incident.moves import (
     MOVES,
     acknowledge,

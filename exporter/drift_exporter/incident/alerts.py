@@ -1,11 +1,10 @@
 """How alerts move incidents, in whatever order and however often they are told."""
 
-from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import cached_property
 from typing import Any, NamedTuple
 
 from drift_exporter.errors import IncidentError
+from drift_exporter.incident.known import Known, fires
 from drift_exporter.incident.values import (
     ALERT_NAMES,
     ALERTMANAGER,
@@ -78,72 +77,6 @@ def severity_of(alert: Alert) -> str:
     return alert.severity if alert.severity in SEVERITIES else "warning"
 
 
-class Others(NamedTuple):
-    """What is known of alerts in sum."""
-
-    firing: int = 0
-    ended: float | None = None
-    """When the last one ended that has."""
-
-
-class Known:
-    """The alerts of one incident that are known so far, and whether any still fires.
-
-    Of one fingerprint only the newest alert can fire, and only if no other one of it ended
-    after it began. So it does not matter in which order alerts and their ends are told.
-
-    Parameters
-    ----------
-    alerts
-        All alerts of some fingerprints.
-    others
-        Finds how many alerts of other fingerprints fire, and when the last one ended that
-        has. It is asked once, and only where that matters.
-    """
-
-    def __init__(
-        self, alerts: Iterable[Alert] = (), others: Callable[[], Others] | None = None
-    ) -> None:
-        self._by_fingerprint: dict[str, dict[float, Alert]] = {}
-        self._find_others = others
-        self._firing = 0
-        self._ended: float | None = None
-        for alert in alerts:
-            self.put(alert)
-
-    @property
-    def firing(self) -> int:
-        """How many alerts fire."""
-        return self._firing + self._others.firing
-
-    @property
-    def ended(self) -> float | None:
-        """When the last alert ended that has; None where none has."""
-        ends = [end for end in (self._ended, self._others.ended) if end is not None]
-        return max(ends, default=None)
-
-    @cached_property
-    def _others(self) -> Others:
-        return Others() if self._find_others is None else self._find_others()
-
-    def get(self, alert: Alert) -> Alert | None:
-        """The alert of this fingerprint and start as it is known."""
-        return self._by_fingerprint.get(alert.fingerprint, {}).get(alert.starts_at)
-
-    def same(self, fingerprint: str) -> list[Alert]:
-        """All alerts of a fingerprint, the oldest first."""
-        by_start = self._by_fingerprint.get(fingerprint, {})
-        return [by_start[start] for start in sorted(by_start)]
-
-    def put(self, alert: Alert) -> None:
-        """Take an alert up, or what is new about it."""
-        before = self.get(alert)
-        self._firing += _fires(alert) - (before is not None and _fires(before))
-        if alert.ends_at is not None:
-            self._ended = max(alert.ends_at, self._ended or alert.ends_at)
-        self._by_fingerprint.setdefault(alert.fingerprint, {})[alert.starts_at] = alert
-
-
 class Received(NamedTuple):
     """What an alert changes; nothing where there are no alerts to store."""
 
@@ -197,7 +130,7 @@ def receive(
     told_now = stored[0]
     kind = "alert_firing" if told_now.status == "firing" else "alert_resolved"
     steps = [Step(now, ALERTMANAGER, kind, _alert_text(told_now), _evidence(told_now))]
-    if before is not None and not again and not _fires(before):
+    if before is not None and not again and not fires(before):
         # Only its end is told anew.
         steps = []
     after, more = _follow(incident, known, told_now, before, now)
@@ -206,7 +139,7 @@ def receive(
 
 def fires_again(before: Alert, alert: Alert, now: float, told: float | None) -> bool:
     """Whether an alert that was over goes on, and is not just told late."""
-    return _fires(alert) and not _fires(before) and told is not None and now - told > LATE_SECONDS
+    return fires(alert) and not fires(before) and told is not None and now - told > LATE_SECONDS
 
 
 def _opened(alert: Alert, begun: float, now: float) -> Received:
@@ -290,7 +223,7 @@ def _follow(
             told = {**evidence, "resolved": known.ended}
             steps.append(Step(now, ALERTMANAGER, "resolved", text, told))
         ended = max(known.ended, known.ended if incident.resolved is None else incident.resolved)
-        if not incident.active and before is not None and _fires(before):
+        if not incident.active and before is not None and fires(before):
             # A person resolved it while the alert fired: that is when it was over.
             ended = incident.resolved if incident.resolved is not None else ended
         after = replace(after, state=IncidentState.RESOLVED, resolved=ended)
@@ -321,8 +254,8 @@ def _is_past(incident: Incident, alert: Alert, begun: float, reopen_after_second
 
 def _tells_nothing(before: Alert, alert: Alert) -> bool:
     """Whether an alert that is known says no more than what is known."""
-    if _fires(alert) or before.ends_at is None:
-        return _fires(alert)
+    if fires(alert) or before.ends_at is None:
+        return fires(alert)
     return alert.ends_at is None or alert.ends_at <= before.ends_at
 
 
@@ -335,12 +268,8 @@ def _bounded(alert: Alert, now: float) -> Alert:
     return replace(alert, ends_at=min(end, now))
 
 
-def _fires(alert: Alert) -> bool:
-    return alert.status == "firing"
-
-
 def _alert_text(alert: Alert) -> str:
-    return f"{alert.name}{_of(alert)} {'fires' if _fires(alert) else 'is resolved'}"
+    return f"{alert.name}{_of(alert)} {'fires' if fires(alert) else 'is resolved'}"
 
 
 def _of(alert: Alert) -> str:

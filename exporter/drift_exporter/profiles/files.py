@@ -3,12 +3,11 @@
 Knows files; never what a profile means.
 """
 
-import os
-import tempfile
 from pathlib import Path
 
 from drift_exporter.errors import ProfileError
 from drift_exporter.profile import Profile, from_json, to_json
+from drift_exporter.whole_file import whole_file
 
 MAX_BYTES = 512 * 1024 * 1024
 
@@ -45,17 +44,7 @@ def write_profile(path: Path, profile: Profile) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(to_json(profile))
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            # Whatever ends the write, no half-written file may stay behind.
-            Path(name).unlink(missing_ok=True)
-            raise
+        with whole_file(path) as file:
+            file.write(to_json(profile).encode())
     except OSError as error:
         raise ProfileError(f"{path}: cannot be written ({error.strerror})") from error

@@ -6,15 +6,14 @@ start: so a promotion is told whole, whether the exporter ran or not.
 
 import json
 import math
-import os
 import shutil
-import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from drift_exporter.errors import ProfileError
 from drift_exporter.profile import Profile
 from drift_exporter.profiles.files import read_profile, write_profile
+from drift_exporter.whole_file import whole_file
 
 _LONGEST_BYTES = 64 * 1024
 
@@ -93,16 +92,8 @@ def _keep(path: Path, profile: Profile) -> Path | None:
         return None
     kept = path.with_name(f"{path.stem}.{name}{path.suffix}")
     try:
-        handle, passing = tempfile.mkstemp(prefix=f".{kept.name}.", dir=path.parent)
-        os.close(handle)
-        try:
-            shutil.copyfile(path, passing)
-            Path(passing).chmod(0o644)
-            Path(passing).replace(kept)
-        except BaseException:
-            # Whatever ends the copy, no half of it may stay behind.
-            Path(passing).unlink(missing_ok=True)
-            raise
+        with path.open("rb") as old, whole_file(kept) as copy:
+            shutil.copyfileobj(old, copy)
     except OSError as error:
         raise ProfileError(f"{kept}: cannot be written ({error.strerror})") from error
     return kept
@@ -111,17 +102,7 @@ def _keep(path: Path, profile: Profile) -> Path | None:
 def _write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, passing = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(passing).chmod(0o644)
-            Path(passing).replace(path)
-        except BaseException:
-            # Whatever ends the write, no half-written file may stay behind.
-            Path(passing).unlink(missing_ok=True)
-            raise
+        with whole_file(path) as file:
+            file.write(text.encode())
     except OSError as error:
         raise ProfileError(f"{path}: cannot be written ({error.strerror})") from error

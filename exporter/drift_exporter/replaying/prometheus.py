@@ -7,9 +7,6 @@ scrapes nothing and reads no rule file.
 import http.client
 import json
 import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,12 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drift_exporter.errors import ReplayError
+from drift_exporter.local_server import free_address, local_server
 from drift_exporter.replaying.remote_write import ABSENT, LabelPairs, absent, requests
 from drift_exporter.verdicts.verdict import Floats
 
-READY_WITHIN_SECONDS = 30.0
-ENDED_WITHIN_SECONDS = 20.0
-POLL_SECONDS = 0.05
 ANSWER_WITHIN_SECONDS = 600.0
 BLOCK = "3d"
 """Half of it is how far back of the newest sample others may still be written."""
@@ -169,7 +164,7 @@ def prometheus(folder: Path) -> Iterator[Prometheus]:
     data, config, log = folder / "tsdb", folder / "prometheus.yml", folder / "prometheus.log"
     shutil.rmtree(data, ignore_errors=True)
     config.write_text("{}\n", encoding="utf-8")
-    address = f"127.0.0.1:{_free_port()}"
+    address = free_address()
     command = [
         program,
         f"--config.file={config}",
@@ -182,48 +177,11 @@ def prometheus(folder: Path) -> Iterator[Prometheus]:
         "--web.enable-remote-write-receiver",
         f"--web.listen-address={address}",
     ]
-    with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 - the program was found on the user's PATH
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
-        )
-    try:
-        if not _ready(process, address):
+    with local_server(command, address, log) as ready:
+        if not ready:
             raise ReplayError(f"prometheus did not get ready; see {log}")
         found = Prometheus(address)
         try:
             yield found
         finally:
             found.close()
-    finally:
-        process.terminate()
-        try:
-            process.wait(ENDED_WITHIN_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _ready(process: subprocess.Popen[bytes], address: str) -> bool:
-    deadline = time.monotonic() + READY_WITHIN_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
-        if _answers(address):
-            return True
-        time.sleep(POLL_SECONDS)
-    return False
-
-
-def _answers(address: str) -> bool:
-    connection = http.client.HTTPConnection(address, timeout=1)
-    try:
-        connection.request("GET", "/-/ready")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -8,8 +8,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from drift_exporter.metrics.families import FAMILIES, Family
 from drift_exporter.replaying.remote_write import ABSENT, LabelPairs, absent
 from drift_exporter.snapshot import Snapshot
 from drift_exporter.verdicts.verdict import Floats
+from drift_exporter.whole_file import whole_file
 
 LOOKBACK_SECONDS = 300
 """How long Prometheus shows a sample whose series goes silent."""
@@ -153,29 +154,16 @@ def openmetrics_files(
     A value that begins before midnight and holds is in the file of the day it began.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path: Path | None = None
-    output: TextIO | None = None
-    day = None
-    try:
-        for time, text in _pieces(snapshots, families, labels, step_seconds, last):
-            if output is None or path is None or time // file_seconds != day:
-                if output is not None and path is not None:
-                    output.write(END)
-                    output.close()
-                    yield path
-                day = time // file_seconds
-                at = datetime.fromtimestamp(day * file_seconds, UTC)
-                path = folder / f"{at:%Y-%m-%dT%H%M}.om"
-                output = path.open("w", encoding="utf-8")
-                output.write(_header(families))
-            output.write(text)
-        if output is not None and path is not None:
-            output.write(END)
-            output.close()
-            yield path
-    finally:
-        if output is not None:
-            output.close()
+    pieces = _pieces(snapshots, families, labels, step_seconds, last)
+    for day, of_day in groupby(pieces, key=lambda piece: piece[0] // file_seconds):
+        at = datetime.fromtimestamp(day * file_seconds, UTC)
+        path = folder / f"{at:%Y-%m-%dT%H%M}.om"
+        with whole_file(path) as output:
+            output.write(_header(families).encode())
+            for _, text in of_day:
+                output.write(text.encode())
+            output.write(END.encode())
+        yield path
 
 
 def _header(families: Sequence[Family]) -> str:
