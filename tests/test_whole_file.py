@@ -10,7 +10,7 @@ import pytest
 from drift_exporter.errors import ProfileError
 from drift_exporter.exchange.links import LinkError, link_key
 from drift_exporter.profiles.promotion_notes import Note, promote
-from drift_exporter.whole_file import whole_file
+from drift_exporter.whole_file import WriteError, whole_file
 from past_counts import profile
 
 
@@ -63,7 +63,7 @@ def test_what_ends_the_writing_leaves_what_was(tmp_path: Path, ending: type[Base
 
 def test_where_it_cannot_be_written_is_told(tmp_path: Path) -> None:
     """The place is named, not the passing file; another file's error keeps its own name."""
-    with pytest.raises(FileNotFoundError, match=r"gone/a\.json'"):
+    with pytest.raises(WriteError, match=r"gone/a\.json'"):
         half_written(tmp_path / "gone" / "a.json", ValueError())
     with pytest.raises(FileNotFoundError, match="'other'"):
         half_written(tmp_path / "a.json", FileNotFoundError(2, "none", "other"))
@@ -71,7 +71,7 @@ def test_where_it_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 
 def _write(folder: Path) -> None:
-    with pytest.raises(OSError, match=r"large.*a\.json"), whole_file(folder / "a.json") as file:
+    with pytest.raises(WriteError, match=r"large.*a\.json"), whole_file(folder / "a.json") as file:
         file.write(b"new")
 
 

@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 
+class WriteError(OSError):
+    """A file cannot be written; has the place and the reason."""
+
+
 @contextmanager
 def whole_file(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
     """Write a file beside its place; it is moved there once all of it is on the disk.
 
     Raises
     ------
-    OSError
+    WriteError
         If it cannot be written; names the place, where what was before stays.
     """
     try:
@@ -40,5 +44,5 @@ def whole_file(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
         raise
 
 
-def _of(path: Path, error: OSError) -> OSError:
-    return OSError(error.errno, error.strerror or str(error), str(path))
+def _of(path: Path, error: OSError) -> WriteError:
+    return WriteError(error.errno, error.strerror or str(error), str(path))

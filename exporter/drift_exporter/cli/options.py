@@ -15,6 +15,7 @@ import click
 
 from drift_exporter.config import Config, ModelConfig, parse_duration, parse_moment
 from drift_exporter.errors import ConfigError, DriftExporterError
+from drift_exporter.whole_file import WriteError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -73,7 +74,8 @@ def errors_end_here() -> Iterator[None]:
         raise
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        click.echo(f"error: {where}cannot be read or written ({error.strerror or error})", err=True)
+        done = "written" if isinstance(error, WriteError) else "read or written"
+        click.echo(f"error: {where}cannot be {done} ({error.strerror or error})", err=True)
         sys.exit(EXIT_FAILED)
 
 
