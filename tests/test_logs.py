@@ -45,7 +45,9 @@ def parsed(line: str) -> dict[str, str]:
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
     """A stream to log to; the logging of the test process is restored afterwards."""
-    loggers = [logging.getLogger(name) for name in (None, "drift_exporter", *logs._QUIET)]
+    loggers = [
+        logging.getLogger(name) for name in (None, "drift_exporter", "urllib3", *logs._QUIET)
+    ]
     before = [(logger.level, list(logger.handlers), logger.propagate) for logger in loggers]
     yield io.StringIO()
     logging.captureWarnings(False)
@@ -279,6 +281,17 @@ def test_levels(
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [line["level"] for line in lines if line["msg"] == LOGGER.name] == own
     assert sum(line["msg"] == library for line in lines) == foreign
+
+
+def test_what_quotes_addresses_is_not_written(stream: io.StringIO) -> None:
+    """A library's warning about an answer tells the address, whose path may be a secret."""
+    logs.setup("debug", "json", stream)
+    library = logging.getLogger("urllib3.connection")
+    library.warning("Failed to parse headers (url=%s)", "https://hooks.example.com/T1/hunter2")
+    library.error("broken")
+
+    assert "hunter2" not in stream.getvalue()
+    assert "broken" in stream.getvalue()
 
 
 def test_setup_again_replaces(stream: io.StringIO) -> None:

@@ -97,6 +97,24 @@ def test_each_kind_needs_what_it_calls(kind: str) -> None:
         pytest.param("http", {"token_env": "T", "token_file": "f"}, "not both", id="two tokens"),
         pytest.param("http", {"token_env": "gh-token"}, "not what it holds", id="a token itself"),
         pytest.param("http", {"secret_headers": {"X": {}}}, "a file or", id="an empty secret"),
+        pytest.param(
+            "http", {"url_secret": {"env": "X"}}, "in url, once", id="a secret without its place"
+        ),
+        pytest.param(
+            "http",
+            {"url": "https://{secret}/x", "url_secret": {"env": "X"}},
+            "behind the host",
+            id="a secret that chooses the host",
+        ),
+        pytest.param(
+            "http",
+            {"url": "https://h/{secret}/{secret}", "url_secret": {"env": "X"}},
+            "once",
+            id="a secret in two places",
+        ),
+        pytest.param(
+            "http", {"url": "https://h/{secret}"}, "a file or env", id="a place without its secret"
+        ),
         pytest.param("http", {"accepts": [200]}, "greater than or equal", id="200 is done anyway"),
         pytest.param("grafana_annotation", {"panel": 2}, "dashboard beside it", id="a panel alone"),
         pytest.param(
@@ -248,7 +266,7 @@ COMMON = [
 ]
 
 OWN = {
-    "http": "url method headers body accepts",
+    "http": "url url_secret method headers body accepts",
     "github_repository_dispatch": "url repository event_type inputs",
     "github_workflow_dispatch": "url repository workflow ref inputs",
     "gitlab_pipeline": "url project ref inputs",

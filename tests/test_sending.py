@@ -254,6 +254,34 @@ def test_only_what_surely_was_not_done_is_tried_again(
 
 
 @pytest.mark.parametrize(
+    ("asked", "expected", "waits"),
+    [
+        pytest.param(None, (ActionState.FAILED, 3), [2.0, 4.0], id="not asked"),
+        pytest.param("3", (ActionState.FAILED, 3), [3.0, 4.0], id="seconds"),
+        pytest.param("60", (ActionState.FAILED, 3), [60.0, 60.0], id="a minute"),
+        pytest.param("61", (ActionState.FAILED, 1), [], id="above a minute"),
+        pytest.param("Fri, 31 Dec 2100 23:59:59 GMT", (ActionState.FAILED, 1), [], id="a date"),
+        pytest.param("Fri, 31 Dec 1999 23:59:59 GMT", (ActionState.FAILED, 3), [2, 4], id="past"),
+        pytest.param("soon", (ActionState.FAILED, 3), [2.0, 4.0], id="no time"),
+        pytest.param("9" * 5000, (ActionState.FAILED, 3), [2.0, 4.0], id="no number"),
+    ],
+)
+def test_a_receiver_that_asks_to_wait_is_left_alone(
+    asked: str | None, expected: tuple[ActionState, int], waits: list[float], server: Recorder
+) -> None:
+    """As long as it asks, up to a minute; above that it is given up, and said."""
+    server.answers = [(429, b"slow down")]
+    server.headers = {"Retry-After": asked} if asked else {}
+    action = _action(url=server.url, backoff="2s")
+    slept: list[float] = []
+
+    sent = send(action, _request(action), {}, slept.append)
+
+    assert ((sent.state, sent.attempts), slept) == (expected, waits)
+    assert sent.detail.startswith("slow down" if slept else "asks to wait ")
+
+
+@pytest.mark.parametrize(
     ("keys", "status"),
     [
         pytest.param({"kind": "airflow_dag_run", "dag": "d"}, 409, id="Airflow has the run"),
@@ -308,9 +336,8 @@ def test_a_first_try_that_may_have_been_done_is_not_forgotten(server: Recorder) 
 
 
 def test_waits_double_up_to_a_minute(server: Recorder) -> None:
-    """A receiver that is overloaded is left alone for longer each time, whatever it asks for."""
+    """A receiver that is overloaded is left alone for longer each time."""
     server.answers, waits = [(503, b"")], list[float]()
-    server.headers = {"Retry-After": "86400"}
     action = _action(url=server.url, retries=6, backoff="5s")
 
     sent = send(action, _request(action), {}, waits.append)
@@ -377,6 +404,38 @@ def test_secrets_are_sent_and_never_kept(
     assert sent.detail == "who is Bearer *** or ***?"
     for kept in (repr(request), json.dumps(request.record()), repr(sent), caplog.text):
         assert SECRET not in kept
+
+
+def test_the_secret_part_of_an_address_is_sent_and_never_kept(
+    server: Recorder, tmp_path: Path
+) -> None:
+    """It stands in no record, and not in an answer that quotes the address or a piece of it."""
+    (tmp_path / "hook").write_text(f"T1/{SECRET}\n", encoding="utf-8")
+    action = _action(
+        url=f"{server.url}/services/{{secret}}?a=b", url_secret={"file": str(tmp_path / "hook")}
+    )
+    server.answers = [(404, f"no /services/T1/{SECRET}, no {SECRET}".encode())]
+
+    request = _request(action)
+    sent = _send(action)
+
+    assert server.got[0].path == f"/services/T1/{SECRET}?a=b"
+    assert request.url == f"{server.url}/services/{{secret}}?a=b"
+    assert sent.detail == "no /services/***, no ***"
+
+
+@pytest.mark.parametrize(
+    "part", ["https://hooks.example.com/x", "hunter2 hunter2", "hunter2#x"], ids=str
+)
+def test_a_part_of_an_address_that_is_none_is_refused(server: Recorder, part: str) -> None:
+    """Nothing is sent, and the message does not tell it."""
+    action = _action(url=f"{server.url}/{{secret}}", url_secret={"env": "HOOK"})
+
+    sent = _send(action, HOOK=part)
+
+    assert (sent.state, sent.attempts, server.got) == (ActionState.FAILED, 0, [])
+    assert "url_secret" in sent.detail
+    assert part not in sent.detail
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,8 @@ def setup(level: str, format: LogFormat, stream: TextIO | None = None) -> None:
         logger.handlers.clear()
         logger.propagate = True
         logger.setLevel(quiet)
+    # Its warnings quote whole addresses, and a part of one may be a secret.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     logging.captureWarnings(True)
 
 

@@ -43,7 +43,7 @@ _NEEDED: dict[str, tuple[str, ...]] = {
     "grafana_annotation": ("url",),
 }
 _ALLOWED: dict[str, tuple[str, ...]] = {
-    "http": ("method", "headers", "body", "accepts"),
+    "http": ("url_secret", "method", "headers", "body", "accepts"),
     "github_repository_dispatch": ("url", "event_type", "inputs"),
     "github_workflow_dispatch": ("url", "inputs"),
     "gitlab_pipeline": ("url", "inputs"),
@@ -62,6 +62,9 @@ _HEADER = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _OURS = ("idempotency-key", "content-length", "host", "transfer-encoding")
 _TELLING = r"auth|cookie|key|passw|secret|signature|token"
 """What stands in the name of a header or of a parameter whose value is a secret."""
+
+PLACEHOLDER = "{secret}"
+"""What stands in an address for the part that is secret."""
 
 _MOST_APPROVALS = 5
 
@@ -129,7 +132,8 @@ class Action(Model):
     429 or 503. With `after_unknown: resend` also after lost answers, 500, 502 and 504."""
 
     backoff: AnyDuration = Duration(1, "1s")
-    """Wait before the first retry; it doubles with each, to a minute at most."""
+    """Wait before the first retry; it doubles with each, to a minute at most. A receiver that asks
+    to wait longer (`Retry-After`) is waited for, up to a minute; above that it is given up."""
 
     after_unknown: Literal["manual", "resend"] = "manual"
     """What follows where nobody knows whether it was done: a person looks (`manual`), or it is sent
@@ -152,7 +156,11 @@ class Action(Model):
 
     url: str = ""
     """Address for `http`, base address for the others (`https://airflow.internal`). No secret may
-    stand in it: it is shown and recorded."""
+    stand in it: it is shown and recorded. `{secret}` in that of `http` stands for `url_secret`."""
+
+    url_secret: Secret | None = None
+    """The part of the address that is secret, for receivers that know no other token
+    (`https://hooks.example.com/{secret}`)."""
 
     method: Literal["POST", "PUT", "PATCH"] = "POST"
     """Method of `http`."""
@@ -277,6 +285,17 @@ class Action(Model):
                 raise wrong("each header once, and the token as one", name, "secret_headers", name)
         return self
 
+    @model_validator(mode="after")
+    def _secret_in_its_place(self) -> Self:
+        if self.url_secret is None:
+            if self.kind == "http" and PLACEHOLDER in self.url:
+                raise wrong(f"a file or env, for {PLACEHOLDER} in url", None, "url_secret")
+        # Behind the host, which no secret may choose. The address is not quoted: it may be in it.
+        elif self.url.count(PLACEHOLDER) != 1 or PLACEHOLDER in urlsplit(self.url).netloc:
+            found = self.url_secret.file or self.url_secret.env
+            raise wrong(f"{PLACEHOLDER} in url, once, behind the host", found, "url_secret")
+        return self
+
     @field_validator("url")
     @classmethod
     def _plain_url(cls, value: str) -> str:
@@ -285,14 +304,14 @@ class Action(Model):
             # Not quoted: a password may stand in it.
             raise ValueError(
                 "must be http:// or https:// and a host, without user, password or #; "
-                "give secrets as token_file or secret_headers"
+                "give secrets as token_file, secret_headers or url_secret"
             )
-        for name, _ in parse_qsl(urlsplit(value).query):
-            if re.search(_TELLING, name, re.IGNORECASE):
+        for name, text in parse_qsl(urlsplit(value).query):
+            if re.search(_TELLING, name, re.IGNORECASE) and text != PLACEHOLDER:
                 # The address is shown to whoever approves, and kept in the audit log.
                 raise ValueError(
                     f"the parameter {name} of the address looks like a secret, and addresses are "
-                    "shown; give secrets as token_file or secret_headers"
+                    "shown; give secrets as token_file, secret_headers or url_secret"
                 )
         return value
 

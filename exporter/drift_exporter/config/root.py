@@ -49,7 +49,7 @@ STORE_SCHEMES = ("sqlite", "postgresql")
 
 
 class Canary(Model):
-    """A synthetic model that drifts on purpose, so that the whole path to a receiver is proven."""
+    """A synthetic model, `drift-canary`, that drifts on purpose and proves that alerts arrive."""
 
     every: PositiveDuration = Duration(86400, "1d")
     """From drift to drift; they begin at multiples of it since 1970, for `1d` at midnight UTC."""

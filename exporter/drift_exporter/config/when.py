@@ -36,7 +36,7 @@ class When(Model):
     `resolved`, its successor was `promoted`. `requested` alone: only when a person asks."""
 
     models: Names = ("*",)
-    """Globs of names of models; the canary only where its name stands as it is."""
+    """Globs of names of models; the canary only where its name, `drift-canary`, stands as it is."""
 
     tiers: tuple[Literal["low", "medium", "high"], ...] = ()
     """Tiers of models; by default all."""

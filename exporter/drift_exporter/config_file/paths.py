@@ -12,6 +12,7 @@ from drift_exporter.config import (
     Model,
     ModelConfig,
     Response,
+    Secret,
     Source,
 )
 
@@ -35,13 +36,18 @@ def placed(config: Config, folder: Path) -> Config:
 def _response_placed(response: Response, folder: Path) -> Response:
     actions = []
     for action in response.actions:
-        secrets = {
-            name: secret.model_copy(update=_placed_keys(secret, ("file",), folder))
-            for name, secret in action.secret_headers.items()
-        }
         update = _placed_keys(action, ("token_file", "ca_file"), folder)
-        actions.append(action.model_copy(update={**update, "secret_headers": secrets}))
+        update["secret_headers"] = {
+            name: _secret_placed(secret, folder) for name, secret in action.secret_headers.items()
+        }
+        if action.url_secret is not None:
+            update["url_secret"] = _secret_placed(action.url_secret, folder)
+        actions.append(action.model_copy(update=update))
     return response.model_copy(update={"actions": tuple(actions)})
+
+
+def _secret_placed(secret: Secret, folder: Path) -> Secret:
+    return secret.model_copy(update=_placed_keys(secret, ("file",), folder))
 
 
 def _access_placed(access: Access, folder: Path) -> Access:

@@ -187,6 +187,12 @@ response:
       accepts: [409]
       body: >-
         {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": {{ key | tojson }}}}
+    - name: heartbeat                 # a dead man's switch: it calls when the canary stays away
+      kind: http
+      when: {models: [drift-canary], on: [opened]}
+      automatic: true
+      url: https://heartbeat.example.com/ping/{secret}
+      url_secret: {file: secrets/heartbeat}
 
 access:
   tokens:
