@@ -12,8 +12,10 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
+from drift_exporter.casework.acting import act_once
 from drift_exporter.casework.answering import approve
-from drift_exporter.casework.responding import Duty, respond_once
+from drift_exporter.casework.duty import Change, Duty
+from drift_exporter.casework.proposing import propose_once
 from drift_exporter.config.action import Action as Configured
 from drift_exporter.config.response import Response
 from drift_exporter.errors import IncidentError
@@ -105,6 +107,11 @@ def duty_of(
 
     response = Response.model_validate({"actions": actions})
     return Duty(cases, response, {"credit": "high", "churn": "low"}, clock, sending)
+
+
+def respond_once(duty: Duty) -> tuple[Change, ...]:
+    """A round of each thread, one after the other."""
+    return (*propose_once(duty), *act_once(duty))
 
 
 def tell(store: str, url: str, mode: str, reach: Reach = lambda _: None) -> None:

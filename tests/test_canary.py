@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from drift_exporter.casework.duty import Duty
 from drift_exporter.casework.receiving import receive
-from drift_exporter.casework.responding import Duty, respond_once
 from drift_exporter.checking import check
 from drift_exporter.cli import main
 from drift_exporter.config import Config
@@ -25,6 +25,7 @@ from drift_exporter.rules import generate
 from drift_exporter.store import open_store
 from drift_exporter.verdicts.verdict import State
 from recording_server import recording_server
+from response_story import respond_once
 from yaml_text import parsed
 
 MIDNIGHT = 1_799_625_600

@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
+from drift_exporter.casework.acting import SAID
 from drift_exporter.casework.desk import Desk
 from drift_exporter.casework.responder import examine_one
-from drift_exporter.casework.responding import SAID
 from drift_exporter.cli import incidents, main, report
 from drift_exporter.cli.asking import TOKEN
 from drift_exporter.config import Config

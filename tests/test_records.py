@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from drift_exporter.casework.answering import approve
+from drift_exporter.casework.duty import step_of
 from drift_exporter.casework.receiving import receive
-from drift_exporter.casework.responding import respond_once, step_of
 from drift_exporter.casework.running import Casework
 from drift_exporter.cli import audit, main
 from drift_exporter.config import Config
@@ -49,7 +49,7 @@ from drift_exporter.reporting.proof import Log
 from drift_exporter.snapshot import Board
 from drift_exporter.store import Store, case_rows, open_store
 from exporter_process import eventually
-from response_story import action, duty_of
+from response_story import action, duty_of, respond_once
 
 # Imported for the commands that it adds.
 assert audit

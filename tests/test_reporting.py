@@ -20,8 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drift_exporter.casework.answering import approve
+from drift_exporter.casework.duty import ACTOR, step_of
 from drift_exporter.casework.receiving import receive
-from drift_exporter.casework.responding import ACTOR, step_of
 from drift_exporter.config import Config
 from drift_exporter.errors import IncidentError
 from drift_exporter.incident import (

@@ -1,5 +1,6 @@
 """Rounds of the responder on real counts: when an incident is analysed anew, and what waits."""
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 import pytest
 
 from drift_exporter.casework.answering import approve, request
+from drift_exporter.casework.responder import Responder
 from drift_exporter.errors import IncidentError
 from drift_exporter.incident import ALERT_NAMES, Action, ActionState
+from exporter_process import eventually
 from incident_desk import Room, alert, room
 from recording_server import Recorder, recording_server
 from response_story import action
@@ -296,3 +299,24 @@ def test_nobody_asks_for_a_retraining_by_hand_meanwhile(model: Watched, server: 
 
     asked = request(model.watch.duty, 1, "retrain", "ann")
     assert (asked.state, asked.reason) == (ActionState.WAITING, "asked for by ann")
+
+
+def test_a_receiver_that_stalls_holds_up_no_analysis(model: Watched, server: Recorder) -> None:
+    """While one action is being sent, incidents are analysed and what they ask for is written."""
+    server.stall = threading.Event()
+    model.actions = [action(server.url, retrain=False, approvals=[], automatic=True, timeout="20s")]
+    responder = Responder(lambda: model.watch, lambda: None)
+    responder.start()
+    try:
+        eventually(lambda: len(server.got) == 1, "the request of the first analysis")
+        model.counts(**FAULTY)
+        joined(model.room)
+        responder.wake()
+        eventually(lambda: model.incident().classification == "data_quality", "the next analysis")
+        (sending, *_) = model.room.store.cases.actions()
+        assert sending.state == ActionState.STARTED
+    finally:
+        server.stall.set()
+        responder.stop(20)
+    assert model.room.store.cases.verify_audit().intact
+    assert len(server.got) == 1

@@ -13,7 +13,7 @@ import pytest
 
 import response_story
 from drift_exporter.casework.answering import approve, request, settle
-from drift_exporter.casework.responding import ACTOR, respond_once
+from drift_exporter.casework.duty import ACTOR
 from drift_exporter.config.action import Action as Configured
 from drift_exporter.errors import IncidentError
 from drift_exporter.exchange.building import Request
@@ -21,7 +21,17 @@ from drift_exporter.exchange.sending import Sent
 from drift_exporter.incident import ActionState, Cause, Incident, IncidentState
 from drift_exporter.store.cases import Cases
 from recording_server import Got, Recorder, recording_server
-from response_story import NOW, PEOPLE, Stop, action, count_to, duty_of, open_incident, opened_cases
+from response_story import (
+    NOW,
+    PEOPLE,
+    Stop,
+    action,
+    count_to,
+    duty_of,
+    open_incident,
+    opened_cases,
+    respond_once,
+)
 
 TRANSACTIONS = 5  # proposed, ann, bob, started, outcome
 POINTS = 3 * TRANSACTIONS + 2  # before, inside and after each, before and after sending
@@ -367,6 +377,17 @@ def test_what_was_approved_for_another_finding_is_not_sent(cases: Cases, server:
     told = [step.text for step in cases.steps(incident.id) if step.kind == "action_skipped"]
     assert ["asked for as covariate_shift" in text for text in told] == [True]
     assert server.got == []
+
+
+def test_pictures_are_sent_last(cases: Cases, server: Recorder) -> None:
+    """A Grafana that hangs must not hold up what people approved, though it was asked for first."""
+    open_incident(cases)
+    picture = {"name": "mark", "kind": "grafana_annotation", "url": f"{server.url}/grafana"}
+    call = action(f"{server.url}/call", name="call", retrain=False, approvals=None, automatic=True)
+    respond_once(duty_of(cases, [picture, call]))
+
+    assert [one.name for one in cases.actions()] == ["mark", "call"]
+    assert [got.path for got in server.got] == ["/call", "/grafana/api/annotations"]
 
 
 def test_a_guard_is_written_down_once(cases: Cases, server: Recorder) -> None:

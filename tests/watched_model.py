@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from drift_exporter.casework.responder import Watch, one_round
-from drift_exporter.casework.responding import Change, Duty
+from drift_exporter.casework.duty import Change, Duty
+from drift_exporter.casework.responder import Watch, look_after, send_approved
 from drift_exporter.checking.job import Job
 from drift_exporter.config.response import Response
 from drift_exporter.exchange.sending import send
@@ -69,7 +69,7 @@ class Watched:
     def round(self) -> tuple[Change, ...]:
         """One round, a minute after what was before."""
         self.room.clock.now += 60
-        return one_round(self.watch)
+        return (*look_after(self.watch), *send_approved(self.watch))
 
     def incident(self) -> Incident:
         """The one incident, as it is stored."""

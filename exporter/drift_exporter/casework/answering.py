@@ -6,7 +6,9 @@ Knows what is written down of it. Who may do what is asked by the faces before.
 from collections.abc import Sequence
 from typing import Any
 
-from drift_exporter.casework.responding import SAID, Duty, past_of, save_asked, step_of
+from drift_exporter.casework.acting import SAID
+from drift_exporter.casework.duty import Duty, step_of
+from drift_exporter.casework.proposing import past_of, save_asked
 from drift_exporter.errors import IncidentError
 from drift_exporter.incident import Action, ActionState, Approval
 from drift_exporter.incident.approving import WAITING, answered, open_needs

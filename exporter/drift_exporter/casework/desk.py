@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from drift_exporter.audit import Entry, Findings
 from drift_exporter.casework import answering
+from drift_exporter.casework.duty import Duty
 from drift_exporter.casework.receiving import Inbox
-from drift_exporter.casework.responding import Duty
 from drift_exporter.config.access import Access
 from drift_exporter.config.response import Response
 from drift_exporter.errors import (

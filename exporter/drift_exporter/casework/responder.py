@@ -1,18 +1,21 @@
-"""The thread that looks after incidents: it analyses the new ones and sends what was approved.
+"""The threads that look after incidents: one analyses and asks, the other sends what was approved.
 
-Knows the order of a round and what wakes it; never a request, a page or an alert. A round that
-fails is logged, and the next one goes on from what is stored.
+Knows the order of their rounds and what wakes them; never a request, a page or an alert. A round
+that fails is logged, and the next one goes on from what is stored.
 """
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from drift_exporter.analysis import Classification
+from drift_exporter.casework.acting import act_once
+from drift_exporter.casework.duty import MOST_INCIDENTS, Change, Duty
 from drift_exporter.casework.examining import ACTOR, examine, is_examined, keep, seen_of
-from drift_exporter.casework.responding import MOST_INCIDENTS, Change, Duty, respond_once
+from drift_exporter.casework.proposing import propose_once
 from drift_exporter.checking.job import Job
 from drift_exporter.errors import DriftExporterError
 from drift_exporter.incident import ACTIVE, Incident
@@ -39,8 +42,11 @@ class Watch:
     clock: Callable[[], float]
 
 
-def one_round(watch: Watch) -> tuple[Change, ...]:
-    """Analyse incidents that were not, then one round of actions.
+def look_after(watch: Watch) -> tuple[Change, ...]:
+    """Analyse incidents that were not, then write down what they ask for.
+
+    In one round, so that what asks for an action at its opening and by its classification asks
+    once.
 
     Raises
     ------
@@ -50,7 +56,18 @@ def one_round(watch: Watch) -> tuple[Change, ...]:
     for incident in watch.store.cases.incidents(states=ACTIVE, limit=MOST_INCIDENTS):
         if not is_examined(incident) and watch.duty.ours(incident.model):
             examine_one(watch, incident)
-    return respond_once(replace(watch.duty, look_again=partial(look_again, watch)))
+    return propose_once(watch.duty)
+
+
+def send_approved(watch: Watch) -> tuple[Change, ...]:
+    """Send what may be sent, a retraining only after a look at the newest counts.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be read or written.
+    """
+    return act_once(replace(watch.duty, look_again=partial(look_again, watch)))
 
 
 def look_again(watch: Watch, incident: Incident) -> bool:
@@ -109,42 +126,66 @@ def examine_one(watch: Watch, incident: Incident, actor: str = ACTOR) -> Inciden
 
 
 class Responder:
-    """Runs rounds in a thread of its own until it is stopped."""
+    """Runs the rounds until it is stopped, in two threads: no receiver holds up an analysis."""
 
     def __init__(self, watch: Callable[[], Watch], done: Callable[[], None]) -> None:
-        self._watch = watch
-        self._done = done
-        self._woken = threading.Event()
-        self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="responder", daemon=True)
+        self._sending = _Rounds("actions", lambda: send_approved(watch()), done)
+        self._looking = _Rounds("incidents", lambda: look_after(watch()), done, self._sending.wake)
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        self._looking.start()
+        self._sending.start()
 
     def wake(self, _: Sequence[int] = ()) -> None:
-        """Let the next round begin now."""
-        self._woken.set()
+        """Let the next rounds begin now."""
+        self._looking.wake()
+        self._sending.wake()
 
     def stop(self, wait_seconds: float) -> None:
-        """Begin no more rounds and wait for the one that runs."""
-        self._stopped = True
+        """Begin no more rounds and wait for those that run."""
+        end = time.monotonic() + wait_seconds
+        for rounds in (self._looking, self._sending):
+            rounds.end()
+        for rounds in (self._looking, self._sending):
+            rounds.wait(max(end - time.monotonic(), 0.0))
+
+
+class _Rounds:
+    """One round after the other in a thread of their own, when woken or after a while."""
+
+    def __init__(
+        self,
+        name: str,
+        once: Callable[[], Sequence[Change]],
+        done: Callable[[], None],
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._once = once
+        self._done = done
+        self._changed = changed
+        self._woken = threading.Event()
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
         self._woken.set()
+
+    def end(self) -> None:
+        self._ended = True
+        self._woken.set()
+
+    def wait(self, seconds: float) -> None:
         if self._thread.is_alive():
-            self._thread.join(wait_seconds)
+            self._thread.join(seconds)
 
     def _run(self) -> None:
-        while not self._stopped:
+        while not self._ended:
             try:
-                for change in one_round(self._watch()):
-                    log.info(
-                        "action changed",
-                        extra={
-                            "action": change.name,
-                            "model": change.model,
-                            "state": str(change.state),
-                        },
-                    )
+                self._tell(self._once())
             except DriftExporterError as error:
                 log.error("round of incidents failed", extra={"err": str(error)})
             except Exception:
@@ -153,3 +194,10 @@ class Responder:
             self._done()
             self._woken.wait(ROUND_SECONDS)
             self._woken.clear()
+
+    def _tell(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            told = {"action": change.name, "model": change.model, "state": str(change.state)}
+            log.info("action changed", extra=told)
+        if changes:
+            self._changed()

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 
 from drift_exporter.casework import examining
 from drift_exporter.casework.desk import Desk, Settings, people_of
+from drift_exporter.casework.duty import Duty
 from drift_exporter.casework.promoting import noticed, promoted_at
 from drift_exporter.casework.responder import Responder, Watch, examine_one
-from drift_exporter.casework.responding import Duty
 from drift_exporter.checking.job import Job
 from drift_exporter.config import Config, ModelConfig
 from drift_exporter.errors import DriftExporterError, IncidentError, StoreError
@@ -79,6 +79,7 @@ class Casework:
         self._tally = Tally()
         self._tallied_cases: Cases | None = None
         self._analysing = threading.Lock()
+        self._telling = threading.Lock()
         self._responder = Responder(self._watch, self._tell)
         self.desk = Desk(
             store,
@@ -208,7 +209,11 @@ class Casework:
         }
 
     def _tell(self) -> None:
-        """Take over what the store knows now into the metrics."""
+        """Take over what the store knows now into the metrics; one after the other."""
+        with self._telling:
+            self._tell_one()
+
+    def _tell_one(self) -> None:
         try:
             cases = self._store().cases
             # Of what shards share each tells its own models; actions have none in their names.
