@@ -502,6 +502,7 @@ def test_reports_are_written(tmp_path: Path, url: str, form: str, which: list[st
     text = file.read_text()
     assert text.startswith(begin[form])
     assert "income of credit drifts" in text
+    assert file.stat().st_mode & 0o777 == 0o600
 
 
 def test_reports_come_from_the_store_too(tmp_path: Path, desk: Room) -> None:

@@ -390,6 +390,29 @@ def test_pictures_are_sent_last(cases: Cases, server: Recorder) -> None:
     assert [got.path for got in server.got] == ["/call", "/grafana/api/annotations"]
 
 
+def test_what_is_approved_meanwhile_comes_before_pictures(cases: Cases) -> None:
+    """What people wait for is sent next, not after all that was there when the round began."""
+    open_incident(cases)
+    marks = [
+        {"name": name, "kind": "grafana_annotation", "url": "http://127.0.0.1:9"}
+        for name in ("mark", "mark-too")
+    ]
+    call = action("http://127.0.0.1:9", name="call", retrain=False, approvals=[""])
+    duty = duty_of(cases, [*marks, call])
+    sent: list[str] = []
+
+    def sending(configured: Configured, _: Request) -> Sent:
+        if not sent:
+            (waiting,) = cases.actions(states={ActionState.WAITING})
+            approve(cases, waiting.id, "ann", (), "approve", NOW)
+        sent.append(configured.name)
+        return Sent(ActionState.SUCCEEDED, 200, 1, "")
+
+    respond_once(replace(duty, send=sending))
+
+    assert sent == ["mark", "call", "mark-too"]
+
+
 def test_a_guard_is_written_down_once(cases: Cases, server: Recorder) -> None:
     """That a model was not retrained, and why, is in the timeline."""
     incident = open_incident(cases, classification="data_quality")

@@ -1,6 +1,7 @@
 """A file is written whole or not at all, whatever ends the writing."""
 
 import multiprocessing
+import os
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -68,6 +69,41 @@ def test_where_it_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="'other'"):
         half_written(tmp_path / "a.json", FileNotFoundError(2, "none", "other"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_link_leads_to_is_written(tmp_path: Path) -> None:
+    """The link stays, and leads to the new text."""
+    (tmp_path / "there").mkdir()
+    link = tmp_path / "link.json"
+    link.symlink_to("there/a.json")
+
+    for text in (b"old", b"new"):
+        with whole_file(link) as file:
+            file.write(text)
+
+    assert link.is_symlink()
+    assert (tmp_path / "there" / "a.json").read_bytes() == b"new"
+
+
+def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
+    """As a device does: no file takes its place."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with whole_file(pipe) as file:
+            file.write(b"text")
+        assert os.read(reader, 10) == b"text"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    """It is told, and stays."""
+    with pytest.raises(WriteError, match="directory"):
+        half_written(tmp_path, ValueError())
+    assert tmp_path.is_dir()
 
 
 def _write(folder: Path) -> None:

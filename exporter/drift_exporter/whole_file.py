@@ -19,30 +19,41 @@ class WriteError(OSError):
 def whole_file(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
     """Write a file beside its place; it is moved there once all of it is on the disk.
 
+    What a link leads to is written, the link stays; a device or a pipe is written to as it is.
+
     Raises
     ------
     WriteError
         If it cannot be written; names the place, where what was before stays.
     """
+    place = Path(os.path.realpath(path))
+    passing: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise _of(path, error) from error
-    passing = Path(name)
-    try:
+        if path.exists() and not path.is_file():
+            # A file in the place of /dev/null would break it for the whole machine.
+            with path.open("wb") as file:
+                yield file
+            return
+        handle, passing = _beside(place)
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         passing.chmod(mode)
-        passing.replace(path)
+        passing.replace(place)
     except BaseException as error:
         # Whatever ends the writing, no half-written file may stay behind.
-        passing.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename in (None, name):
-            raise _of(path, error) from error
+        if passing is not None:
+            passing.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, str(path), str(passing)):
+            raise WriteError(error.errno, error.strerror or str(error), str(path)) from error
         raise
 
 
-def _of(path: Path, error: OSError) -> WriteError:
-    return WriteError(error.errno, error.strerror or str(error), str(path))
+def _beside(place: Path) -> tuple[int, Path]:
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
+    except OSError as error:
+        # It names the passing file, which nobody knows.
+        raise OSError(error.errno, error.strerror) from error
+    return handle, Path(name)

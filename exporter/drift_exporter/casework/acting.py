@@ -7,7 +7,7 @@ nobody knows the outcome is called unknown, and a person looks.
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
 from drift_exporter.casework.duty import (
@@ -67,39 +67,52 @@ def _recover(duty: Duty) -> Iterator[Change]:
 
 
 def _start(duty: Duty) -> Iterator[Change]:
-    """Actions that may be sent, one after the other; pictures last, so that they delay nothing."""
-    found = list(actions_of_ours(duty, {ActionState.APPROVED}))
-    for action, its_incident in sorted(found, key=lambda one: _is_picture(duty, one[0])):
-        known = its_incident.model in duty.tiers
-        configured = duty.actions.get(action.name) if known else None
-        if configured is not None and configured.retrain:
-            if is_held(configured, its_incident) or not duty.look_again(its_incident):
-                # Nobody can tell whether the data are good now: a later round will.
-                continue
-        with duty.cases.writing(f"start action {action.id}") as tx:
-            now, incident = duty.clock(), tx.get(action.incident_id)
-            if configured is not None and is_held(configured, incident):
-                continue
-            fresh, approvals = tx.action(action.id), tx.approvals(action.id)
-            state, why = may_start(fresh, configured, approvals, incident, now)
-            state = state if state == ActionState.STARTED else given_up(fresh, state)
-            detail = {STARTED_AT: now} if state == ActionState.STARTED else {}
-            if not tx.move_action(action.id, {ActionState.APPROVED}, state, now, detail):
-                continue
-            sent = "is tried, and not sent (dry run)" if fresh.detail.get("dry_run") else "is sent"
-            text = f"{action.name} {sent}" if not why else f"{action.name} is not sent: {why}"
-            kind = f"action_{state}"
-            tx.record(incident.id, step_of(fresh, now, ACTOR, kind, text))
-        # From here on it counts as sent, whatever happens.
-        if state != ActionState.STARTED or configured is None:
-            yield Change(action.id, action.name, incident.model, state)
-            continue
-        yield from _finish(duty, fresh, configured, incident, approvals)
+    """Actions that may be sent, one after the other."""
+    looked_at: set[int] = set()
+    while action := _next(duty, looked_at):
+        looked_at.add(action.id)
+        incident = duty.cases.incident(action.incident_id)
+        if incident is not None and duty.ours(incident.model):
+            yield from _start_one(duty, action, incident)
+
+
+def _next(duty: Duty, looked_at: Set[int]) -> Action | None:
+    """The oldest that is left, pictures last: they hold up nothing, and what was approved while
+    another was sent comes before them."""
+    approved = duty.cases.actions(states={ActionState.APPROVED})
+    left = [action for action in approved if action.id not in looked_at]
+    return min(left, key=lambda action: (_is_picture(duty, action), action.id), default=None)
 
 
 def _is_picture(duty: Duty, action: Action) -> bool:
     configured = duty.actions.get(action.name)
     return configured is not None and configured.kind in HARMLESS and not configured.retrain
+
+
+def _start_one(duty: Duty, action: Action, its_incident: Incident) -> Iterator[Change]:
+    configured = duty.actions.get(action.name) if its_incident.model in duty.tiers else None
+    if configured is not None and configured.retrain:
+        if is_held(configured, its_incident) or not duty.look_again(its_incident):
+            # Nobody can tell whether the data are good now: a later round will.
+            return
+    with duty.cases.writing(f"start action {action.id}") as tx:
+        now, incident = duty.clock(), tx.get(action.incident_id)
+        if configured is not None and is_held(configured, incident):
+            return
+        fresh, approvals = tx.action(action.id), tx.approvals(action.id)
+        state, why = may_start(fresh, configured, approvals, incident, now)
+        state = state if state == ActionState.STARTED else given_up(fresh, state)
+        detail = {STARTED_AT: now} if state == ActionState.STARTED else {}
+        if not tx.move_action(action.id, {ActionState.APPROVED}, state, now, detail):
+            return
+        sent = "is tried, and not sent (dry run)" if fresh.detail.get("dry_run") else "is sent"
+        text = f"{action.name} {sent}" if not why else f"{action.name} is not sent: {why}"
+        tx.record(incident.id, step_of(fresh, now, ACTOR, f"action_{state}", text))
+    # From here on it counts as sent, whatever happens.
+    if state != ActionState.STARTED or configured is None:
+        yield Change(action.id, action.name, incident.model, state)
+        return
+    yield from _finish(duty, fresh, configured, incident, approvals)
 
 
 def _finish(
@@ -141,6 +154,7 @@ def _sent(duty: Duty, action: Action, configured: Configured) -> Sent:
         # Before anything was sent: what is stored is no request.
         return Sent(ActionState.FAILED, None, 0, f"{type(error).__name__}: it cannot be sent")
     except Exception as error:
+        # A defect in one request must not keep the others unsent; this one may have been done.
         log.exception("sending broke", extra={"action": action.name, "key": action.key})
         return Sent(ActionState.UNKNOWN, None, 1, f"sending broke: {type(error).__name__}")
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 from drift_exporter.analysis import Classification
 from drift_exporter.casework.acting import act_once
@@ -23,6 +24,8 @@ from drift_exporter.reading.source import Source
 from drift_exporter.store import Store
 
 log = logging.getLogger(__name__)
+
+_Found = TypeVar("_Found")
 
 ROUND_SECONDS = 10.0
 """From round to round, where nothing wakes it."""
@@ -129,8 +132,9 @@ class Responder:
     """Runs the rounds until it is stopped, in two threads: no receiver holds up an analysis."""
 
     def __init__(self, watch: Callable[[], Watch], done: Callable[[], None]) -> None:
-        self._sending = _Rounds("actions", lambda: send_approved(watch()), done)
-        self._looking = _Rounds("incidents", lambda: look_after(watch()), done, self._sending.wake)
+        self._done = done
+        self._looking = _Rounds("incidents", lambda: look_after(watch()), self._looked)
+        self._sending = _Rounds("actions", lambda: send_approved(watch()), self._sent)
 
     def start(self) -> None:
         """Begin."""
@@ -150,6 +154,16 @@ class Responder:
         for rounds in (self._looking, self._sending):
             rounds.wait(max(end - time.monotonic(), 0.0))
 
+    def _looked(self, changes: Sequence[Change]) -> None:
+        self._done()
+        if changes:
+            self._sending.wake()
+
+    def _sent(self, changes: Sequence[Change]) -> None:
+        # What happens without us is seen by whoever looks.
+        if changes:
+            self._done()
+
 
 class _Rounds:
     """One round after the other in a thread of their own, when woken or after a while."""
@@ -158,12 +172,10 @@ class _Rounds:
         self,
         name: str,
         once: Callable[[], Sequence[Change]],
-        done: Callable[[], None],
-        changed: Callable[[], None] = lambda: None,
+        then: Callable[[Sequence[Change]], None],
     ) -> None:
         self._once = once
-        self._done = done
-        self._changed = changed
+        self._then = then
         self._woken = threading.Event()
         self._ended = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -184,20 +196,21 @@ class _Rounds:
 
     def _run(self) -> None:
         while not self._ended:
-            try:
-                self._tell(self._once())
-            except DriftExporterError as error:
-                log.error("round of incidents failed", extra={"err": str(error)})
-            except Exception:
-                # A defect in one round must not end all the others.
-                log.exception("round of incidents broke")
-            self._done()
+            changes = _safely(self._once) or ()
+            for change in changes:
+                told = {"action": change.name, "model": change.model, "state": str(change.state)}
+                log.info("action changed", extra=told)
+            _safely(partial(self._then, changes))
             self._woken.wait(ROUND_SECONDS)
             self._woken.clear()
 
-    def _tell(self, changes: Sequence[Change]) -> None:
-        for change in changes:
-            told = {"action": change.name, "model": change.model, "state": str(change.state)}
-            log.info("action changed", extra=told)
-        if changes:
-            self._changed()
+
+def _safely(work: Callable[[], _Found]) -> _Found | None:
+    try:
+        return work()
+    except DriftExporterError as error:
+        log.error("round of incidents failed", extra={"err": str(error)})
+    except Exception:
+        # A defect in one round must not end all the others.
+        log.exception("round of incidents broke")
+    return None

@@ -211,31 +211,28 @@ class Casework:
     def _tell(self) -> None:
         """Take over what the store knows now into the metrics; one after the other."""
         with self._telling:
-            self._tell_one()
-
-    def _tell_one(self) -> None:
-        try:
-            cases = self._store().cases
-            # Of what shards share each tells its own models; actions have none in their names.
-            first = self._shard[0] == 0 or not self._store().shared
-            self._metrics.update(
-                Standing(
-                    open_counts=self._of_ours(cases.open_counts()),
-                    oldest_unacknowledged=self._of_ours(cases.oldest_unacknowledged()),
-                    oldest_open=self._of_ours(cases.oldest_open()),
-                    sums=self._sums(cases),
-                    waiting=cases.waiting_counts() if first else {},
-                    oldest_waiting=cases.oldest_waiting() if first else {},
+            try:
+                cases = self._store().cases
+                # Of what shards share each tells its own models; actions have none in their names.
+                first = self._shard[0] == 0 or not self._store().shared
+                self._metrics.update(
+                    Standing(
+                        open_counts=self._of_ours(cases.open_counts()),
+                        oldest_unacknowledged=self._of_ours(cases.oldest_unacknowledged()),
+                        oldest_open=self._of_ours(cases.oldest_open()),
+                        sums=self._sums(cases),
+                        waiting=cases.waiting_counts() if first else {},
+                        oldest_waiting=cases.oldest_waiting() if first else {},
+                    )
                 )
-            )
-            self._metrics.promoted(self._promotions())
-            head, intact = cases.audit_head(), None
-            if time.monotonic() - self._verified > VERIFY_SECONDS or not self._verified:
-                intact = self._verify()
-                self._verified = time.monotonic()
-            self._metrics.audit(head.id if head else 0, intact)
-        except DriftExporterError as error:
-            log.error("incidents not counted", extra={"err": str(error)})
+                self._metrics.promoted(self._promotions())
+                head, intact = cases.audit_head(), None
+                if time.monotonic() - self._verified > VERIFY_SECONDS or not self._verified:
+                    intact = self._verify()
+                    self._verified = time.monotonic()
+                self._metrics.audit(head.id if head else 0, intact)
+            except DriftExporterError as error:
+                log.error("incidents not counted", extra={"err": str(error)})
 
     def _sums(self, cases: Cases) -> Sums:
         """The sums over all steps of our models; only those are read that are new."""

@@ -250,12 +250,9 @@ def _export(lines: Iterable[str], output: Path | None) -> None:
             click.echo(line)
         return
     count = 0
-    try:
-        # Names and notes of people are in it: for its owner alone.
-        with whole_file(output, mode=0o600) as file:
-            for line in lines:
-                file.write(f"{line}\n".encode())
-                count += 1
-    except OSError as error:
-        raise StoreError(f"{output}: cannot be written ({error.strerror})") from error
+    # Names and notes of people are in it: for its owner alone.
+    with whole_file(output, mode=0o600) as file:
+        for line in lines:
+            file.write(f"{line}\n".encode())
+            count += 1
     click.echo(f"{output}: {count} entries")

@@ -112,6 +112,7 @@ def _write(output: Path | None, text: str) -> None:
     if output is None:
         click.echo(text, nl=False)
         return
-    with whole_file(output) as file:
+    # As the audit log's: for its owner alone.
+    with whole_file(output, mode=0o600) as file:
         file.write(text.encode())
     click.echo(f"{output}: written")

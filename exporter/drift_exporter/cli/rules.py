@@ -8,6 +8,7 @@ import click
 from drift_exporter.cli.options import CONFIG_FILE, errors_end_here
 from drift_exporter.cli.serve import main
 from drift_exporter.rules import Options
+from drift_exporter.whole_file import whole_file
 
 DEFAULTS = Options()
 
@@ -87,4 +88,5 @@ def rules(
         with errors_end_here():
             alertmanager_folder.mkdir(parents=True, exist_ok=True)
             for name, content in example_files().items():
-                (alertmanager_folder / name).write_text(content, encoding="utf-8")
+                with whole_file(alertmanager_folder / name) as file:
+                    file.write(content.encode())
